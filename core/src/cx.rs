@@ -1,0 +1,167 @@
+//! What every machine of the node borrows while it works.
+
+use crate::DropReason;
+use crate::crypto::{MAC_LEN, Nonce, Nospam, PublicKey, SecretKey, Suite};
+use crate::storage::{Blocks, Keys, Whose};
+use crate::time::{Instant, UnixTime};
+use rand_core::CryptoRng;
+
+/// The bundle of types that a node is built with.
+pub trait Env {
+    /// The only source of randomness. The same bytes from it and the same inputs give the same outputs.
+    type Rng: CryptoRng;
+    /// The implementation of the primitives.
+    type Suite: Suite;
+}
+
+/// The values behind an [`Env`].
+#[derive(Debug)]
+pub struct Parts<E: Env> {
+    /// Randomness.
+    pub rng: E::Rng,
+    /// Primitives.
+    pub suite: E::Suite,
+}
+
+/// A secret key and its public half.
+#[derive(Debug)]
+pub(crate) struct KeyPair {
+    pub(crate) secret: SecretKey,
+    pub(crate) public: PublicKey,
+}
+
+impl KeyPair {
+    pub(crate) fn new(suite: &impl Suite, secret: SecretKey) -> Self {
+        let public = suite.public_key(&secret);
+        Self { secret, public }
+    }
+
+    pub(crate) fn generate(suite: &impl Suite, rng: &mut impl CryptoRng) -> Self {
+        Self::new(suite, SecretKey::generate(rng))
+    }
+}
+
+/// Who we are.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// The identity that friends know.
+    pub(crate) long_term: KeyPair,
+    /// Our DHT node id: new at every start.
+    pub(crate) dht: KeyPair,
+    /// What friends encrypt onion data to: new at every start.
+    pub(crate) onion_data: KeyPair,
+    pub(crate) nospam: Nospam,
+}
+
+impl Identity {
+    pub(crate) fn secret(&self, whose: Whose) -> &SecretKey {
+        match whose {
+            Whose::Dht | Whose::Nobody => &self.dht.secret,
+            Whose::LongTerm => &self.long_term.secret,
+            Whose::OnionData => &self.onion_data.secret,
+        }
+    }
+}
+
+/// The shared parts of the node, lent as fields so that borrows split. Draw a nonce before you hold a key.
+pub(crate) struct Cx<'a, 's, E: Env> {
+    pub(crate) now: Instant,
+    pub(crate) unix: UnixTime,
+    pub(crate) me: &'a Identity,
+    pub(crate) keys: &'a mut Keys<'s>,
+    pub(crate) blocks: &'a mut Blocks<'s>,
+    pub(crate) rng: &'a mut E::Rng,
+    pub(crate) suite: &'a E::Suite,
+}
+
+impl<E: Env> Cx<'_, '_, E> {
+    /// A random nonce.
+    pub(crate) fn nonce(&mut self) -> Nonce {
+        Nonce::generate(self.rng)
+    }
+
+    /// Opens a box from `peer` to our key `whose` in place: the plaintext then stands in `boxed[16..]`.
+    pub(crate) fn open(
+        &mut self,
+        whose: Whose,
+        peer: &PublicKey,
+        nonce: &Nonce,
+        boxed: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let key = self.keys.get(self.suite, self.now, whose, self.me.secret(whose), peer);
+        match key {
+            Some(key) if self.suite.open(key, nonce, boxed) => Ok(()),
+            Some(_) | None => Err(DropReason::BadCrypto),
+        }
+    }
+
+    /// Seals `boxed` (16 bytes of room, then the plaintext) in place from our key `whose` to `peer`.
+    pub(crate) fn seal(
+        &mut self,
+        whose: Whose,
+        peer: &PublicKey,
+        nonce: &Nonce,
+        boxed: &mut [u8],
+    ) -> Result<(), DropReason> {
+        debug_assert!(boxed.len() >= MAC_LEN);
+        let key = self.keys.get(self.suite, self.now, whose, self.me.secret(whose), peer);
+        self.suite.seal(key.ok_or(DropReason::BadCrypto)?, nonce, boxed);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test_env {
+    //! A deterministic environment for the machines' own tests.
+
+    use super::*;
+    use crate::crypto::Nacl;
+    use crate::storage::Block;
+    use rand_core::SeedableRng;
+    use std::boxed::Box;
+    use std::vec;
+
+    pub(crate) struct TestEnv;
+
+    impl Env for TestEnv {
+        type Rng = chacha20::ChaCha12Rng;
+        type Suite = Nacl;
+    }
+
+    /// Everything that a [`Cx`] lends, owned.
+    pub(crate) struct Bench {
+        pub(crate) now: Instant,
+        pub(crate) me: Identity,
+        pub(crate) keys: Keys<'static>,
+        pub(crate) blocks: Blocks<'static>,
+        pub(crate) rng: chacha20::ChaCha12Rng,
+    }
+
+    impl Bench {
+        /// A party of its own for each `seed`, with 64 blocks.
+        pub(crate) fn new(seed: u8) -> Self {
+            let mut rng = chacha20::ChaCha12Rng::from_seed([seed; 32]);
+            let me = Identity {
+                long_term: KeyPair::generate(&Nacl, &mut rng),
+                dht: KeyPair::generate(&Nacl, &mut rng),
+                onion_data: KeyPair::generate(&Nacl, &mut rng),
+                nospam: Nospam::generate(&mut rng),
+            };
+            let keys = Keys::new(crate::storage::Mem::Borrowed(Box::leak(Box::new([]))), [seed; 16]);
+            let blocks = Blocks::new(Box::leak(vec![Block::ZERO; 64].into_boxed_slice()));
+            Self { now: Instant::from_secs(1000), me, keys, blocks, rng }
+        }
+
+        pub(crate) fn cx(&mut self) -> Cx<'_, 'static, TestEnv> {
+            Cx {
+                now: self.now,
+                unix: UnixTime(1_700_000_000 + self.now.millis() / 1000),
+                me: &self.me,
+                keys: &mut self.keys,
+                blocks: &mut self.blocks,
+                rng: &mut self.rng,
+                suite: &Nacl,
+            }
+        }
+    }
+}

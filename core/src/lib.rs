@@ -1,0 +1,49 @@
+//! BlueRing's core: the whole Tox protocol as one state machine that does no I/O.
+//!
+//! Datagrams and timer calls go in; packets, actions and events come out. There is no clock, no socket, no thread, no
+//! allocator and no unsafe code in here. [`Node`] is the machine, [`driver`] the loop that every runtime shares. The rooms,
+//! from the bottom up (each knows only those before it):
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`crypto`], [`wire`], [`storage`], [`time`] | primitives, packet layouts, bounded tables |
+//! | `dht` | who is near: close list, searches, ping, nodes, bootstrap info |
+//! | `onion` | relays, the announce store, and the client that finds friends by their long-term key |
+//! | `session` | `net_crypto`: encrypted connections to friends, lossless and lossy |
+//! | `friend`, `messenger` | friend connections and requests; names, statuses, messages, receipts |
+//! | [`profile`] | the Tox save format |
+//! | `node` | composes them all; nobody else does |
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod crypto;
+mod cx;
+mod dht;
+pub mod driver;
+mod endpoint;
+mod event;
+mod frame;
+mod friend;
+mod messenger;
+mod node;
+mod onion;
+pub mod profile;
+mod session;
+mod stats;
+pub mod storage;
+pub mod time;
+pub mod wire;
+
+pub use cx::{Env, Parts};
+pub use endpoint::Endpoint;
+pub use event::{Connection, Event, MessageKind, UserStatus};
+pub use frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
+pub use node::*;
+pub use stats::{DropReason, Stats};

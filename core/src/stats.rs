@@ -1,0 +1,96 @@
+//! Counters. Nothing from the network is ever an error: it is consumed, answered, or dropped and counted here.
+
+/// Why a datagram was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DropReason {
+    /// The first byte names no packet that we serve.
+    UnknownKind,
+    /// Wrong length or layout.
+    Malformed,
+    /// A box did not open, or a key is of small order.
+    BadCrypto,
+    /// Sent by ourselves.
+    OwnPacket,
+    /// An answer to nothing that we asked, or too late.
+    Unsolicited,
+    /// To be forwarded to a node that we do not know.
+    NoRoute,
+    /// An onion payload that relays must not forward.
+    Forbidden,
+    /// The address cannot be sent to.
+    BadAddress,
+    /// A ping id, cookie or other token of ours that has expired or never was.
+    BadToken,
+    /// A table or the block pool is full.
+    NoRoom,
+    /// More than the rate limit allows.
+    RateLimited,
+    /// From somebody who is no friend.
+    Stranger,
+    /// Seen before: a duplicate or replayed packet.
+    Duplicate,
+    /// It does not fit the state of its connection.
+    BadState,
+    /// Outside a session's window.
+    OutOfWindow,
+    /// A friend request with a wrong nospam.
+    WrongNospam,
+    /// The feature is turned off (a table of capacity 0).
+    Disabled,
+}
+
+impl DropReason {
+    /// All reasons, in order.
+    pub const ALL: [Self; 17] = [
+        Self::UnknownKind,
+        Self::Malformed,
+        Self::BadCrypto,
+        Self::OwnPacket,
+        Self::Unsolicited,
+        Self::NoRoute,
+        Self::Forbidden,
+        Self::BadAddress,
+        Self::BadToken,
+        Self::NoRoom,
+        Self::RateLimited,
+        Self::Stranger,
+        Self::Duplicate,
+        Self::BadState,
+        Self::OutOfWindow,
+        Self::WrongNospam,
+        Self::Disabled,
+    ];
+}
+
+/// Counters of a node since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Datagrams handled.
+    pub datagrams_in: u64,
+    /// Datagrams handed out, replies included.
+    pub datagrams_out: u64,
+    /// Of `datagrams_in`: answered in place.
+    pub replied: u64,
+    dropped: [u32; DropReason::ALL.len()],
+}
+
+impl Stats {
+    /// How many datagrams were dropped for `reason`.
+    #[must_use]
+    pub const fn dropped(&self, reason: DropReason) -> u32 {
+        self.dropped[reason as usize]
+    }
+
+    /// How many datagrams were dropped at all.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().map(|n| u64::from(*n)).sum()
+    }
+
+    /// Counts one.
+    pub(crate) fn count_drop(&mut self, reason: DropReason) {
+        let counter = &mut self.dropped[reason as usize];
+        *counter = counter.saturating_add(1);
+    }
+}
