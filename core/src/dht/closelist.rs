@@ -58,13 +58,13 @@ impl<'s> CloseList<'s> {
 
     /// `node` answered.
     pub(super) fn hear(&mut self, node: &NodeInfo, now: Instant) {
+        let known = self.position(&node.key);
+        if known.is_none_or(|i| self.mem[i].at != node.at) {
+            self.evict_address(node);
+        }
         if let Some(i) = self.position(&node.key) {
             self.mem[i].hear(node.at, now);
             return;
-        }
-        // One node per address: whoever answered there before has changed its key.
-        if let Some(i) = self.mem.iter().position(|entry| !entry.is_vacant() && entry.at == node.at) {
-            self.remove(i);
         }
         if let Some(i) = self.place_for(&node.key, now) {
             self.mem[i] = NodeEntry::new(node, now);
@@ -174,6 +174,14 @@ impl<'s> CloseList<'s> {
         let region = self.region(bucket(&self.me, key));
         let start = region.start;
         self.mem[region].iter().position(|entry| entry.key == *key && !entry.is_vacant()).map(|i| start + i)
+    }
+
+    /// One node per address: whoever answered there before has changed its key.
+    fn evict_address(&mut self, node: &NodeInfo) {
+        let same = |entry: &NodeEntry| !entry.is_vacant() && entry.at == node.at && entry.key != node.key;
+        if let Some(i) = self.mem.iter().position(same) {
+            self.remove(i);
+        }
     }
 
     fn remove(&mut self, place: usize) {

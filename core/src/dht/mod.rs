@@ -250,6 +250,9 @@ impl<'s> Dht<'s> {
 
     /// A node that answered us named `node`.
     fn consider(&mut self, now: Instant, node: &NodeInfo) {
+        if node.key == self.me {
+            return;
+        }
         let wants = |search: &&Search| search.wants(node, now);
         let exact = self.searches.values().find(|search| search.key == node.key);
         if let Some(search) = exact.filter(wants).or_else(|| self.searches.values().find(wants)) {

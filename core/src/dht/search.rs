@@ -78,6 +78,8 @@ impl Search {
     /// Takes over a node that is known from another list.
     pub(super) fn hear_entry(&mut self, entry: &NodeEntry, now: Instant, asked_key: Option<Instant>) {
         let asked_key = asked_key.unwrap_or(Instant::ZERO);
+        // One node per address: whoever answered there before has changed its key.
+        self.nodes.retain(|known| known.entry.at != entry.at || known.entry.key == entry.key);
         if let Some(known) = self.nodes.iter_mut().find(|known| known.entry.key == entry.key) {
             known.entry.hear(entry.at, entry.heard);
             known.asked_key = known.asked_key.max(asked_key);
@@ -136,8 +138,6 @@ impl Search {
     }
 
     fn make_room(&mut self, entry: &NodeEntry, now: Instant) -> bool {
-        // One node per address: whoever answered there before has changed its key.
-        self.nodes.retain(|known| known.entry.at != entry.at);
         if !self.nodes.is_full() {
             return true;
         }
@@ -187,11 +187,13 @@ impl Search {
         best
     }
 
-    /// The live node that has not been asked for the key for longest, and when its turn is.
+    /// The live node that has not been asked for the key for longest, and when its turn is. One that owes us an answer has
+    /// to wait for its regular turn.
     fn slow(&self, now: Instant) -> Option<(usize, Instant)> {
         let last = self.nodes.iter().map(|node| node.asked_key).max()?;
         let candidates = self.nodes.iter().enumerate();
-        let candidates = candidates.filter(|(_, node)| node.entry.is_live(now) && node.entry.key != self.key);
+        let ready = |entry: &NodeEntry| entry.is_live(now) && !entry.is_silent(now) && entry.key != self.key;
+        let candidates = candidates.filter(|(_, node)| ready(&node.entry));
         let (i, _) = candidates.min_by_key(|(_, node)| node.asked_key)?;
         Some((i, last + SLOW_EVERY))
     }
