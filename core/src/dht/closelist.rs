@@ -68,8 +68,8 @@ impl<'s> CloseList<'s> {
         }
         if let Some(i) = self.place_for(&node.key, now) {
             self.mem[i] = NodeEntry::new(node, now);
-            self.due = self.due.min(self.mem[i].next_at());
-            self.walk_min = self.walk_min.min(self.mem[i].next_at());
+            self.due = self.due.min(self.mem[i].next_at(true));
+            self.walk_min = self.walk_min.min(self.mem[i].next_at(true));
         }
     }
 
@@ -79,8 +79,8 @@ impl<'s> CloseList<'s> {
         }
     }
 
-    /// The next node that is to be asked whether it lives. Forgets dead ones on the way.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<NodeInfo> {
+    /// The next node that is to be asked whether it lives. Forgets dead ones on the way, unless nobody at all answers.
+    pub(super) fn poll(&mut self, now: Instant, connected: bool) -> Option<NodeInfo> {
         if now < self.due {
             return None;
         }
@@ -88,16 +88,16 @@ impl<'s> CloseList<'s> {
             let entry = &mut self.mem[self.cursor];
             if entry.is_vacant() {
                 self.cursor = self.region_at(self.cursor).end;
-            } else if entry.is_dead(now) {
+            } else if connected && entry.is_dead(now) {
                 self.remove(self.cursor);
             } else if entry.ask_at() > now {
-                self.walk_min = self.walk_min.min(entry.next_at());
+                self.walk_min = self.walk_min.min(entry.next_at(connected));
                 self.cursor += 1;
             } else if self.budget == 0 {
                 return self.rest(now + TICK);
             } else {
                 entry.asked = now;
-                self.walk_min = self.walk_min.min(entry.next_at());
+                self.walk_min = self.walk_min.min(entry.next_at(connected));
                 self.cursor += 1;
                 self.budget -= 1;
                 return Some(self.mem[self.cursor - 1].info());
@@ -192,7 +192,7 @@ impl<'s> CloseList<'s> {
         self.mem[last] = NodeEntry::VACANT;
         // The entry that moved may have jumped over the walk.
         if place != last {
-            self.walk_min = self.walk_min.min(self.mem[place].next_at());
+            self.walk_min = self.walk_min.min(self.mem[place].next_at(true));
         }
     }
 

@@ -239,7 +239,7 @@ impl<'s> Dht<'s> {
     /// A node answered a request of ours.
     fn hear(&mut self, now: Instant, node: &NodeInfo) {
         self.connected_until = now + BAD_AFTER;
-        self.bootstraps.answered(node);
+        self.bootstraps.answered(now, node);
         let asked = self.candidates.answered(&node.key);
         self.close.hear(node, now);
         for search in self.searches.values_mut() {

@@ -57,7 +57,7 @@ impl Search {
     pub(super) fn reheat(&mut self, now: Instant) {
         self.since = now;
         self.nodes.iter_mut().for_each(|node| node.asked_key = Instant::ZERO);
-        self.reschedule(now);
+        self.reschedule(now, true);
     }
 
     /// Whether an answer of `node` would add it, or bring an entry up to date that has fallen silent.
@@ -91,7 +91,7 @@ impl Search {
         } else {
             return;
         }
-        self.reschedule(now);
+        self.reschedule(now, true);
     }
 
     pub(super) fn mark_asked(&mut self, key: &PublicKey, now: Instant) {
@@ -100,12 +100,13 @@ impl Search {
         }
     }
 
-    /// The next node that is to be asked for the key, marked as asked. Forgets dead ones on the way.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<NodeInfo> {
+    /// The next node that is to be asked for the key, marked as asked. Forgets dead ones on the way, unless nobody at all
+    /// answers.
+    pub(super) fn poll(&mut self, now: Instant, connected: bool) -> Option<NodeInfo> {
         if now < self.due {
             return None;
         }
-        self.nodes.retain(|node| !node.entry.is_dead(now));
+        self.nodes.retain(|node| !(connected && node.entry.is_dead(now)));
         let asked = match self.next(now) {
             Some((i, at)) if at <= now => {
                 let node = &mut self.nodes[i];
@@ -115,7 +116,7 @@ impl Search {
             }
             Some(_) | None => None,
         };
-        self.reschedule(now);
+        self.reschedule(now, connected);
         asked
     }
 
@@ -152,8 +153,9 @@ impl Search {
         closer
     }
 
-    fn reschedule(&mut self, now: Instant) {
-        let dead = self.nodes.iter().map(|node| node.entry.dead_at()).min().unwrap_or(Instant::FAR);
+    fn reschedule(&mut self, now: Instant, connected: bool) {
+        let dead = self.nodes.iter().filter(|_| connected).map(|node| node.entry.dead_at()).min();
+        let dead = dead.unwrap_or(Instant::FAR);
         self.due = self.next(now).map_or(Instant::FAR, |(_, at)| at).min(dead);
     }
 
