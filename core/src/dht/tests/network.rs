@@ -70,7 +70,7 @@ fn a_friend_that_comes_online_is_found_at_once() {
         let start = world.now;
         world.run_until(start + SECOND * 5, |world| all_found(world, 3, &wanted));
         let took = world.now.since(start).as_millis();
-            let limit = if delay_ms < 3000 { 500 } else { 1500 };
+        let limit = if delay_ms < 3000 { 500 } else { 1500 };
         assert!(took < limit, "{took} ms when searched for {delay_ms} ms");
     }
 }
