@@ -4,12 +4,12 @@
 //! has come, runs commands, and after any of these calls [`pump`]. Then it sleeps on the returned [`Idle`]: until the deadline,
 //! the next datagram, a command, or, when something was blocked, until that is free again. It never polls.
 
+use crate::Endpoint;
 use crate::cx::Env;
 use crate::event::Event;
 use crate::frame::{DATAGRAM_MAX, Transmit};
 use crate::node::{Action, Node, Output};
 use crate::time::{Deadline, Instant};
-use crate::Endpoint;
 
 /// What a runtime provides. Nothing in here waits.
 pub trait Ports {

@@ -17,7 +17,10 @@ fn three(seed: u64, limits: &Limits) -> (World, NodeId, NodeId) {
 }
 
 fn online(world: &World, id: NodeId) -> bool {
-    world.node(id).friends().any(|friend| world.node(id).friend(friend).is_some_and(|f| f.connection == Connection::Udp))
+    world
+        .node(id)
+        .friends()
+        .any(|friend| world.node(id).friend(friend).is_some_and(|f| f.connection == Connection::Udp))
 }
 
 fn texts(world: &World, id: NodeId) -> Vec<Vec<u8>> {
@@ -104,7 +107,11 @@ fn an_application_that_does_not_read_stops_the_sender_and_loses_nothing() {
         }
         assert!(texts(&world, bob).is_empty());
         world.set_reading(bob, true);
-        assert!(world.run_until(MINUTE, |w| texts(w, bob).len() == sent as usize), "{} of {sent}", texts(&world, bob).len());
+        assert!(
+            world.run_until(MINUTE, |w| texts(w, bob).len() == sent as usize),
+            "{} of {sent}",
+            texts(&world, bob).len()
+        );
     }
 }
 

@@ -9,7 +9,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
-pub use requests::{BLOCKED_KEY_VACANT, IncomingRequest};
+pub(crate) use requests::{BLOCKED_KEY_VACANT, IncomingRequest};
 pub(crate) use requests::{Requests, Verdict};
 
 use crate::crypto::{Nospam, PublicKey, ToxId};
@@ -21,7 +21,7 @@ use crate::time::{Deadline, Instant, Why};
 use core::time::Duration;
 
 /// Longest text of a friend request in bytes (`tox.h`).
-pub const REQUEST_LEN_MAX: usize = 921;
+pub(crate) const REQUEST_LEN_MAX: usize = 921;
 
 /// An alive packet goes out this often (`friend_connection.h`, FRIEND_PING_INTERVAL).
 const ALIVE_EVERY: Duration = Duration::from_secs(8);

@@ -1,11 +1,11 @@
 //! Friend requests that come in: checked, filtered, and kept until the application has read them.
 
+use crate::DropReason;
 use crate::crypto::{Nospam, PublicKey};
 use crate::storage::{BlockId, Blocks, Mem, Slots};
-use crate::DropReason;
 
 /// What vacant places of the table of blocked keys hold.
-pub const BLOCKED_KEY_VACANT: PublicKey = PublicKey::ZERO;
+pub(crate) const BLOCKED_KEY_VACANT: PublicKey = PublicKey::ZERO;
 
 /// Blocks that stay free for sessions when a request is stored.
 const KEEP: usize = 2;
@@ -14,7 +14,7 @@ const REMEMBERED: usize = 32;
 
 /// A request that the application has not read yet.
 #[derive(Debug)]
-pub struct IncomingRequest {
+pub(crate) struct IncomingRequest {
     pub(crate) from: PublicKey,
     pub(crate) words: BlockId,
 }

@@ -67,9 +67,8 @@ fn incoming_requests_are_filtered() {
     let waiting = Slots::new(Box::leak(waiting.into_boxed_slice()));
     let mut requests = Requests::new(waiting, Mem::Borrowed(Box::leak(Box::new([PublicKey::ZERO; 1]))));
     let ours = Nospam([1, 2, 3, 4]);
-    let mut receive = |requests: &mut Requests<'_>, byte, nospam| {
-        requests.receive(&mut pool, key(byte), nospam, ours, b"hello")
-    };
+    let mut receive =
+        |requests: &mut Requests<'_>, byte, nospam| requests.receive(&mut pool, key(byte), nospam, ours, b"hello");
     assert_eq!(receive(&mut requests, 2, Nospam([0; 4])), Verdict::Dropped(DropReason::WrongNospam));
     assert_eq!(receive(&mut requests, 2, ours), Verdict::Kept);
     assert_eq!(receive(&mut requests, 2, ours), Verdict::Dropped(DropReason::Duplicate));

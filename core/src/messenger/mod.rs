@@ -13,14 +13,14 @@ use crate::wire::messenger::{NAME_LEN_MAX, Packet, STATUS_MESSAGE_LEN_MAX, id};
 
 /// Our name and status message; a table of one, because a node must stay small.
 #[derive(Debug)]
-pub struct SelfText {
+pub(crate) struct SelfText {
     name: heapless::Vec<u8, NAME_LEN_MAX>,
     status_message: heapless::Vec<u8, STATUS_MESSAGE_LEN_MAX>,
 }
 
 impl SelfText {
     /// What static storage is filled with.
-    pub const EMPTY: Self = Self { name: heapless::Vec::new(), status_message: heapless::Vec::new() };
+    pub(crate) const EMPTY: Self = Self { name: heapless::Vec::new(), status_message: heapless::Vec::new() };
 }
 
 /// A text is longer than the protocol allows.
@@ -131,7 +131,11 @@ pub(crate) fn is_for_application(friend: &Friend, bytes: &[u8]) -> bool {
         && match Packet::parse(bytes) {
             None
             | Some(
-                Packet::Alive | Packet::ShareRelays(_) | Packet::FriendRequest { .. } | Packet::Online | Packet::Offline,
+                Packet::Alive
+                | Packet::ShareRelays(_)
+                | Packet::FriendRequest { .. }
+                | Packet::Online
+                | Packet::Offline,
             ) => false,
             Some(
                 Packet::Name(_)

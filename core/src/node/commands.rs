@@ -181,8 +181,7 @@ impl<E: Env> Node<'_, E> {
             self.dht.stop_search(search);
         }
         if let Some(session) = friend.session {
-            let (mut unread, _) = self.sessions.close(&mut self.shared.cx(), session);
-            self.shared.blocks.clear(&mut unread);
+            self.sessions.close(&mut self.shared.cx(), session);
         }
         self.onion.remove_friend(id.index());
         self.requests.forget(&friend.key);

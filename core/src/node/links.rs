@@ -245,12 +245,13 @@ impl<'s, E: Env> Node<'s, E> {
         for node in announce.nodes.udp() {
             self.dht.ask(now, node, announce.dht_key);
         }
-        self.set_friend_dht_key(id, announce.dht_key);
+        self.set_friend_dht_key(id, announce.dht_key, true);
         Disposition::Consumed
     }
 
-    /// From now on the friend is looked for under `dht_key`; a session with another key belongs to a run that is over.
-    fn set_friend_dht_key(&mut self, id: FriendId, dht_key: PublicKey) {
+    /// From now on the friend is looked for under `dht_key`. A session with another key (`outdates_session`) belongs to a run
+    /// of the friend's client that is over.
+    fn set_friend_dht_key(&mut self, id: FriendId, dht_key: PublicKey, outdates_session: bool) {
         let now = self.shared.now;
         let Some(friend) = self.friends.get_mut(id) else { return };
         if friend.dht_key == dht_key && friend.search.is_some() {
@@ -259,11 +260,10 @@ impl<'s, E: Env> Node<'s, E> {
         if let Some(search) = friend.search.take() {
             self.dht.stop_search(search);
         }
-        if let Some(session) = friend.session
-            && self.sessions.dht_key(session) != Some(dht_key)
-        {
-            let (unread, acked) = self.sessions.close(&mut self.shared.cx(), session);
-            end_session(&mut self.shared.blocks, friend, unread, acked);
+        if let Some(session) = friend.session.filter(|_| outdates_session) {
+            let acked = self.sessions.acked_tag(session);
+            self.sessions.close(&mut self.shared.cx(), session);
+            end_session(&mut self.shared.blocks, friend, Chain::EMPTY, acked);
             self.onion.set_friend_online(now, id.index(), false);
         }
         friend.dht_key = dht_key;
@@ -279,8 +279,11 @@ impl<'s, E: Env> Node<'s, E> {
         friend.in_sight();
         match friend.session {
             Some(session) => self.sessions.set_endpoint(now, session, node.at),
-            None if friend.may_open(now) => open_session(&mut self.sessions, &mut self.shared, id, friend, node.at),
-            None => {}
+            None => {
+                if friend.may_open(now) {
+                    open_session(&mut self.sessions, &mut self.shared, id, friend, node.at);
+                }
+            }
         }
     }
 
@@ -291,7 +294,7 @@ impl<'s, E: Env> Node<'s, E> {
                 let Some(friend_id) = self.friends.table.id_at(owner) else { return };
                 let Some(friend) = self.friends.get_mut(friend_id) else { return };
                 friend.session_opened(id);
-                self.set_friend_dht_key(friend_id, dht);
+                self.set_friend_dht_key(friend_id, dht, false);
                 if let Some(at) = from {
                     self.dht.ask(now, NodeInfo { key: dht, at }, dht);
                 }
@@ -308,13 +311,10 @@ impl<'s, E: Env> Node<'s, E> {
                 self.telling = true;
                 self.onion.set_friend_online(now, owner, true);
             }
-            SessionNote::Closed { id, owner, mut unread, acked } => {
-                match self.friends.at_mut(owner).filter(|friend| friend.session == Some(id)) {
-                    Some(friend) => {
-                        end_session(&mut self.shared.blocks, friend, unread, acked);
-                        self.onion.set_friend_online(now, owner, false);
-                    }
-                    None => self.shared.blocks.clear(&mut unread),
+            SessionNote::Closed { id, owner } => {
+                if let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id)) {
+                    end_session(&mut self.shared.blocks, friend, Chain::EMPTY, 0);
+                    self.onion.set_friend_online(now, owner, false);
                 }
             }
             // No feature of this node uses lossy packets yet.

@@ -28,7 +28,7 @@ use crate::messenger::Messenger;
 use crate::onion::{AnnounceStore, OnionClient, OnionRelay};
 use crate::session::{SessionId, Sessions};
 use crate::stats::{DropReason, Stats};
-use crate::storage::{BlockId, Blocks, Keys};
+use crate::storage::{BlockId, Blocks, Chain, Keys};
 use crate::time::{Deadline, Instant, UnixTime};
 use crate::wire::kind;
 use law::Law;
@@ -317,10 +317,7 @@ impl<'s, E: Env> Node<'s, E> {
         if let Some(request) = self.requests.next() {
             self.lent = Lent::Block(request.words);
             let Lent::Block(words) = &self.lent else { unreachable!("set above") };
-            return Some(Event::FriendRequest {
-                key: request.from,
-                message: self.shared.blocks.get(words).bytes(),
-            });
+            return Some(Event::FriendRequest { key: request.from, message: self.shared.blocks.get(words).bytes() });
         }
         self.poll_friend_event()
     }
@@ -344,8 +341,9 @@ impl<'s, E: Env> Node<'s, E> {
         self.input(now);
         for friend in self.friends.table.values_mut() {
             if let Some(session) = friend.session {
-                let (unread, acked) = self.sessions.close(&mut self.shared.cx(), session);
-                links::end_session(&mut self.shared.blocks, friend, unread, acked);
+                let acked = self.sessions.acked_tag(session);
+                self.sessions.close(&mut self.shared.cx(), session);
+                links::end_session(&mut self.shared.blocks, friend, Chain::EMPTY, acked);
             }
         }
     }

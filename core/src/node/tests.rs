@@ -125,7 +125,8 @@ fn drains(node: &mut Node<'_, TestEnv>, now: Instant) -> bool {
     let mut buf = [0; DATAGRAM_MAX];
     for _ in 0..3 {
         let mut steps = 0;
-        while node.poll_action().is_some() || node.poll_transmit(now, &mut buf).is_some() || node.poll_event().is_some() {
+        while node.poll_action().is_some() || node.poll_transmit(now, &mut buf).is_some() || node.poll_event().is_some()
+        {
             steps += 1;
             if steps > 200 {
                 return false;

@@ -115,7 +115,7 @@ pub(crate) struct OnionClient<'s> {
 }
 
 impl<'s> OnionClient<'s> {
-    pub(crate) const fn new(tables: OnionTables<'s>) -> Self {
+    pub(crate) fn new(tables: OnionTables<'s>) -> Self {
         Self {
             nodes: PathNodes::new(tables.path_nodes),
             paths: Paths::new(tables.paths),
