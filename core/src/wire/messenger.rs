@@ -1,26 +1,18 @@
-//! What friends say to each other inside a session: one id byte, then the content; all of these are lossless.
-//!
-//! | id | content |
-//! |---|---|
-//! | 16 | alive, every 8 s |
-//! | 17 | share relays: at most 3 packed TCP relays |
-//! | 18 | friend request over a live session: nospam 4, message |
-//! | 24, 25 | online, offline: nothing |
-//! | 48 | name |
-//! | 49 | status message |
-//! | 50 | status 1 |
-//! | 51 | typing 1 |
-//! | 64, 65 | message, action |
-//!
-//! Sources: `friend_connection.c`, `friend_requests.c`, `Messenger.c`; wire-facts 2.7 to 2.9. Anything else, files and
-//! groups among it, is `None` and to be ignored: unknown ids are no errors.
+//! Packets inside a friend's session: `id(1) | content`, lossless (wire-facts 2.7 to 2.9; `net_crypto.h`, packet ids).
 
-use super::onion::data::FRIEND_MESSAGE_MAX;
 use super::{PackedNodes, Reader, Writer};
-use crate::crypto::{NOSPAM_LEN, Nospam};
-use crate::{MessageKind, UserStatus};
+use crate::crypto::Nospam;
 
-/// First byte of a packet.
+/// Longest name in bytes.
+pub const NAME_LEN_MAX: usize = 128;
+/// Longest status message in bytes.
+pub const STATUS_MESSAGE_LEN_MAX: usize = 1007;
+/// Longest message in bytes.
+pub const MESSAGE_LEN_MAX: usize = 1372;
+/// Most relays in one share-relays packet.
+const SHARED_RELAYS_MAX: usize = 3;
+
+/// First byte of each packet.
 pub mod id {
     #![allow(missing_docs, reason = "the names are the protocol's own")]
     pub const ALIVE: u8 = 16;
@@ -36,190 +28,133 @@ pub mod id {
     pub const ACTION: u8 = 65;
 }
 
-/// Longest name in bytes (`tox.h`).
-pub const NAME_MAX: usize = 128;
-/// Longest status message in bytes (`tox.h`).
-pub const STATUS_MESSAGE_MAX: usize = 1007;
-/// Longest message in bytes (`tox.h`).
-pub const MESSAGE_MAX: usize = 1372;
-/// Most relays in one packet (`friend_connection.h`, MAX_SHARED_RELAYS).
-pub const SHARED_RELAYS_MAX: usize = 3;
-
-/// A packet.
+/// A packet of the friend connection or the messenger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
-    /// The friend is still there.
+    /// The friend connection lives.
     Alive,
-    /// TCP relays over which the friend can be reached.
+    /// TCP relays at which the friend can also be reached.
     ShareRelays(PackedNodes<'a>),
-    /// From somebody who has a session with us but is no friend at our side.
+    /// A friend request over a connection that stands already.
     FriendRequest {
-        /// Ours.
+        /// The nospam that the sender knows.
         nospam: Nospam,
-        /// 1 to 921 bytes.
+        /// The sender's words.
         message: &'a [u8],
     },
-    /// We are friends. The first packet of a session; each side sends it, and again on receiving it.
+    /// The messenger at the other end is there.
     Online,
-    /// We are friends no more, or going.
+    /// It leaves, though the connection may stay for groups.
     Offline,
-    /// At most [`NAME_MAX`] bytes.
+    /// 0 to 128 bytes.
     Name(&'a [u8]),
-    /// At most [`STATUS_MESSAGE_MAX`] bytes.
+    /// 0 to 1007 bytes.
     StatusMessage(&'a [u8]),
-    /// Available, away, busy.
-    Status(UserStatus),
-    /// Whether the friend is typing.
-    Typing(bool),
-    /// 1 to [`MESSAGE_MAX`] bytes.
-    Message {
-        /// Text or action.
-        kind: MessageKind,
-        /// The bytes.
-        text: &'a [u8],
-    },
+    /// 0 none, 1 away, 2 busy; others are not valid.
+    Status(u8),
+    /// Anything but zero means typing.
+    Typing(u8),
+    /// 1 to 1372 bytes of text.
+    Message(&'a [u8]),
+    /// 1 to 1372 bytes of what the sender does.
+    Action(&'a [u8]),
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a packet, id byte first. `None` for one that toxcore would ignore.
+    /// Parses the plaintext of a lossless packet. `None` for other features' packets and for wrong lengths.
     #[must_use]
-    pub fn parse(packet: &'a [u8]) -> Option<Self> {
-        let mut r = Reader::new(packet);
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let mut r = Reader::new(bytes);
         let id = r.u8()?;
-        match id {
-            id::ALIVE => Some(Self::Alive),
-            id::SHARE_RELAYS => PackedNodes::parse_any(r.rest(), SHARED_RELAYS_MAX).map(Self::ShareRelays),
-            id::FRIEND_REQUEST => {
-                let nospam = Nospam(*r.array::<NOSPAM_LEN>()?);
-                let message = some_up_to(r, FRIEND_MESSAGE_MAX)?;
-                Some(Self::FriendRequest { nospam, message })
+        let fits = |text: &'a [u8], min: usize, max: usize| (min..=max).contains(&text.len()).then_some(text);
+        let packet = match id {
+            id::ALIVE => Self::Alive,
+            id::SHARE_RELAYS => {
+                let relays = PackedNodes::parse_any(r.rest(), SHARED_RELAYS_MAX)?;
+                if relays.udp().next().is_some() {
+                    return None;
+                }
+                Self::ShareRelays(relays)
             }
-            id::ONLINE => r.end().map(|()| Self::Online),
-            id::OFFLINE => r.end().map(|()| Self::Offline),
-            id::NAME => up_to(r, NAME_MAX).map(Self::Name),
-            id::STATUS_MESSAGE => up_to(r, STATUS_MESSAGE_MAX).map(Self::StatusMessage),
-            id::STATUS => one(r).and_then(UserStatus::from_byte).map(Self::Status),
-            id::TYPING => one(r).map(|byte| Self::Typing(byte != 0)),
-            id::MESSAGE => some_up_to(r, MESSAGE_MAX).map(|text| Self::Message { kind: MessageKind::Normal, text }),
-            id::ACTION => some_up_to(r, MESSAGE_MAX).map(|text| Self::Message { kind: MessageKind::Action, text }),
-            _ => None,
-        }
-    }
-
-    /// Its first byte.
-    #[must_use]
-    pub const fn id(&self) -> u8 {
-        match self {
-            Self::Alive => id::ALIVE,
-            Self::ShareRelays(_) => id::SHARE_RELAYS,
-            Self::FriendRequest { .. } => id::FRIEND_REQUEST,
-            Self::Online => id::ONLINE,
-            Self::Offline => id::OFFLINE,
-            Self::Name(_) => id::NAME,
-            Self::StatusMessage(_) => id::STATUS_MESSAGE,
-            Self::Status(_) => id::STATUS,
-            Self::Typing(_) => id::TYPING,
-            Self::Message { kind: MessageKind::Normal, .. } => id::MESSAGE,
-            Self::Message { kind: MessageKind::Action, .. } => id::ACTION,
-        }
-    }
-
-    /// Writes the packet, id byte first: at most 1 + [`MESSAGE_MAX`] bytes.
-    pub fn emit(&self, w: &mut Writer<'_>) {
-        w.u8(self.id());
-        match self {
-            Self::Alive | Self::Online | Self::Offline => w,
-            Self::ShareRelays(nodes) => w.bytes(nodes.as_bytes()),
-            Self::FriendRequest { nospam, message } => w.bytes(&nospam.0).bytes(message),
-            Self::Status(status) => w.u8(*status as u8),
-            Self::Typing(typing) => w.u8(u8::from(*typing)),
-            Self::Name(text) | Self::StatusMessage(text) | Self::Message { text, .. } => w.bytes(text),
+            id::FRIEND_REQUEST => {
+                let nospam = Nospam(*r.array()?);
+                Self::FriendRequest { nospam, message: fits(r.rest(), 1, MESSAGE_LEN_MAX)? }
+            }
+            id::ONLINE => Self::Online,
+            id::OFFLINE => Self::Offline,
+            id::NAME => Self::Name(fits(r.rest(), 0, NAME_LEN_MAX)?),
+            id::STATUS_MESSAGE => Self::StatusMessage(fits(r.rest(), 0, STATUS_MESSAGE_LEN_MAX)?),
+            id::STATUS => Self::Status(r.u8().filter(|status| *status <= 2)?),
+            id::TYPING => Self::Typing(r.u8()?),
+            id::MESSAGE => Self::Message(fits(r.rest(), 1, MESSAGE_LEN_MAX)?),
+            id::ACTION => Self::Action(fits(r.rest(), 1, MESSAGE_LEN_MAX)?),
+            _ => return None,
         };
+        r.end()?;
+        Some(packet)
     }
-}
 
-fn up_to(mut r: Reader<'_>, max: usize) -> Option<&[u8]> {
-    (r.left() <= max).then(|| r.rest())
-}
-
-fn some_up_to(r: Reader<'_>, max: usize) -> Option<&[u8]> {
-    up_to(r, max).filter(|bytes| !bytes.is_empty())
-}
-
-fn one(mut r: Reader<'_>) -> Option<u8> {
-    let byte = r.u8()?;
-    r.end().map(|()| byte)
+    /// Writes the packet; returns its length.
+    pub fn emit(&self, buf: &mut [u8]) -> usize {
+        let mut w = Writer::new(buf);
+        match self {
+            Self::Alive => w.u8(id::ALIVE),
+            Self::ShareRelays(relays) => w.u8(id::SHARE_RELAYS).bytes(relays.as_bytes()),
+            Self::FriendRequest { nospam, message } => w.u8(id::FRIEND_REQUEST).bytes(&nospam.0).bytes(message),
+            Self::Online => w.u8(id::ONLINE),
+            Self::Offline => w.u8(id::OFFLINE),
+            Self::Name(text) => w.u8(id::NAME).bytes(text),
+            Self::StatusMessage(text) => w.u8(id::STATUS_MESSAGE).bytes(text),
+            Self::Status(status) => w.u8(id::STATUS).u8(*status),
+            Self::Typing(typing) => w.u8(id::TYPING).u8(*typing),
+            Self::Message(text) => w.u8(id::MESSAGE).bytes(text),
+            Self::Action(text) => w.u8(id::ACTION).bytes(text),
+        };
+        w.len()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use quickcheck::quickcheck;
-    use std::vec;
     use std::vec::Vec;
 
-    fn emitted(packet: Packet<'_>) -> Vec<u8> {
-        let mut buf = [0; 1 + MESSAGE_MAX];
-        let mut w = Writer::new(&mut buf);
-        packet.emit(&mut w);
-        let len = w.len();
-        buf[..len].to_vec()
-    }
-
-    #[test]
-    fn examples() {
-        let (normal, action) = (MessageKind::Normal, MessageKind::Action);
-        let cases: [(&[u8], Packet<'_>); 11] = [
-            (&[16], Packet::Alive),
-            (&[17], Packet::ShareRelays(PackedNodes::EMPTY)),
-            (b"\x12abcdhi", Packet::FriendRequest { nospam: Nospam(*b"abcd"), message: b"hi" }),
-            (&[24], Packet::Online),
-            (&[25], Packet::Offline),
-            (b"0Bob", Packet::Name(b"Bob")),
-            (b"1", Packet::StatusMessage(b"")),
-            (&[50, 2], Packet::Status(UserStatus::Busy)),
-            (&[51, 1], Packet::Typing(true)),
-            (b"@hi", Packet::Message { kind: normal, text: b"hi" }),
-            (b"Ahi", Packet::Message { kind: action, text: b"hi" }),
-        ];
-        for (bytes, packet) in cases {
-            assert_eq!(Packet::parse(bytes), Some(packet));
-            assert_eq!(emitted(packet), bytes);
-        }
-        assert_eq!(Packet::parse(&[51, 7]), Some(Packet::Typing(true)));
-        assert_eq!(Packet::parse(&[16, 0]), Some(Packet::Alive), "toxcore looks at the id only");
-    }
-
-    #[test]
-    fn what_toxcore_ignores_is_none() {
-        for bytes in [&[][..], &[24, 0], &[25, 0], &[50], &[50, 3], &[50, 1, 1], &[51], &[64], &[65], &[0], &[160, 1]] {
-            assert_eq!(Packet::parse(bytes), None, "{bytes:?}");
-        }
-        for (id, max) in [(48, 128), (49, 1007), (64, 1372), (65, 1372), (18, 4 + 921)] {
-            let mut bytes = vec![7; 2 + max];
-            bytes[0] = id;
-            assert_eq!(Packet::parse(&bytes), None, "{id}");
-            assert!(Packet::parse(&bytes[..=max]).is_some(), "{id}");
-        }
-        assert_eq!(Packet::parse(b"\x12abcd"), None, "a request without words");
-        let relays = |n: usize| [17].into_iter().chain([[130; 39]; 4].concat()).take(1 + 39 * n).collect::<Vec<u8>>();
-        assert!(Packet::parse(&relays(3)).is_some());
-        assert_eq!(Packet::parse(&relays(4)), None);
-    }
-
     quickcheck! {
-        /// What parses is written as it was read, but for the value of a set typing flag and what follows an alive.
         fn emit_after_parse_is_identity(id: u8, content: Vec<u8>) -> bool {
-            [id, 16, 17, 18, 24, 25, 48, 49, 50, 51, 64, 65].into_iter().all(|id| {
-                let mut bytes = vec![id];
-                bytes.extend(&content);
-                match Packet::parse(&bytes) {
-                    None => true,
-                    Some(Packet::Alive) => id == id::ALIVE,
-                    Some(Packet::Typing(typing)) => typing == (content[0] != 0) && content.len() == 1,
-                    Some(packet) => emitted(packet) == bytes,
-                }
+            let ids = [16, 17, 18, 24, 25, 48, 49, 50, 51, 64, 65, id];
+            ids.iter().all(|id| {
+                let bytes: Vec<u8> = core::iter::once(*id).chain(content.iter().copied()).collect();
+                let mut out = [0; 1500];
+                Packet::parse(&bytes).is_none_or(|packet| {
+                    let len = packet.emit(&mut out);
+                    out[..len] == bytes[..]
+                })
             })
         }
+    }
+
+    #[test]
+    fn lengths_are_checked() {
+        let packet = |id: u8, len: usize| {
+            let bytes: Vec<u8> = core::iter::once(id).chain(core::iter::repeat_n(1, len)).collect();
+            Packet::parse(&bytes).is_some()
+        };
+        for (id, good, bad) in [
+            (id::ALIVE, 0, 1),
+            (id::ONLINE, 0, 1),
+            (id::OFFLINE, 0, 1),
+            (id::NAME, 128, 129),
+            (id::STATUS_MESSAGE, 1007, 1008),
+            (id::STATUS, 1, 2),
+            (id::TYPING, 1, 0),
+            (id::MESSAGE, 1372, 1373),
+            (id::ACTION, 1, 0),
+            (id::FRIEND_REQUEST, 5, 4),
+        ] {
+            assert!(packet(id, good) && !packet(id, bad), "{id}");
+        }
+        assert_eq!(Packet::parse(&[id::STATUS, 3]), None);
+        assert_eq!(Packet::parse(&[]), None);
     }
 }
