@@ -299,7 +299,6 @@ impl World {
 #[test]
 fn an_entry_is_small() {
     let size = size_of::<Slot<Session>>();
-    std::println!("{} {} {} {} {} {} {}", size_of::<State>(), size_of::<handshake::Opening>(), size_of::<cipher::Cipher>(), size_of::<Live>(), size_of::<send::SendWindow>(), size_of::<receive::ReceiveWindow>(), size_of::<Endpoint>());
     assert!(size <= 420, "{size}");
-    std::println!("Slot<Session> {size}, Sessions {}", size_of::<Sessions<'_>>());
+    assert!(size_of::<Sessions<'_>>() <= 176);
 }
