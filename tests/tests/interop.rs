@@ -1,7 +1,8 @@
 //! Chats with c-toxcore: every scenario runs with each mix of implementations.
 //!
-//! The mix real/real proves the harness itself: what fails there is no fault of ours. Each test has a network of its own.
-//! Where both peers are c-toxcore the node also relays TCP, without which c-toxcore 0.2.18 does not always find a friend.
+//! The mix real/real proves the harness itself: what fails there is no fault of ours. Each test has a network of its
+//! own. Where both peers are c-toxcore the node also relays TCP, without which c-toxcore 0.2.18 does not always find a
+//! friend.
 
 #![cfg(feature = "interop")]
 
