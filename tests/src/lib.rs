@@ -13,6 +13,7 @@
 //! cargo bench -p bluering-tests --features interop -- --quick         # without --quick: minutes, and medians
 //! ```
 
+pub mod bench;
 pub mod measure;
 mod net;
 mod node;
