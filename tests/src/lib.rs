@@ -1,8 +1,8 @@
 //! The harness: real programs that talk over a network of their own, driven line by line.
 //!
 //! A [`Net`] is a network namespace with nothing but `lo`, so that no packet of a test leaves the machine. In it run a
-//! [`Node`] to bootstrap from and [`Peer`]s that chat; each is either c-toxcore or ours ([`Kind`]), and no scenario knows
-//! which. [`Pair`] is where most scenarios begin: two peers, online and friends.
+//! [`Node`] to bootstrap from and [`Peer`]s that chat; each is either c-toxcore or ours ([`Kind`]), and no scenario
+//! knows which. [`Pair`] is where most scenarios begin: two peers, online and friends.
 //!
 //! Nothing here skips: what is missing is an error that says what to install. Run with
 //!
@@ -13,6 +13,7 @@
 //! cargo bench -p bluering-tests --features interop -- --quick         # without --quick: minutes, and medians
 //! ```
 
+pub mod bench;
 pub mod measure;
 mod net;
 mod node;

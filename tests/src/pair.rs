@@ -42,8 +42,8 @@ impl Pair {
         Ok(pair)
     }
 
-    /// `a` asks, `b` accepts, both see each other. The moment when `a` asked, when `b` heard of it, and when the later of the
-    /// two saw its friend.
+    /// `a` asks, `b` accepts, both see each other. The moments when `a` asked, when `b` heard of it, and when the later
+    /// of the two saw its friend.
     ///
     /// # Errors
     /// When one of these does not happen.

@@ -21,6 +21,8 @@ const QUOTE_LINES: usize = 15;
 /// A line of a peer and when it came.
 #[derive(Clone, Debug)]
 pub struct Heard {
+    /// The mark just behind it, for what comes after.
+    pub next: usize,
     /// When it was read.
     pub at: Instant,
     /// The line.
@@ -146,29 +148,30 @@ impl Peer {
     /// # Errors
     /// When it is refused, or no reply comes in time.
     pub fn cmd_within(&self, timeout: Duration, command: &str, args: Value) -> Outcome<Heard> {
+        let mark = self.mark();
+        let id = self.post(command, args)?;
+        let reply = self.wait_since(mark, "reply", timeout, |heard| heard.line["id"] == id)?;
+        if reply.line["ok"] == true { Ok(reply) } else { Err(Failure(format!("{command}: {}", reply.text("error")))) }
+    }
+
+    /// Sends a command and does not wait for its reply.
+    ///
+    /// # Errors
+    /// When the peer takes no more lines.
+    pub fn post(&self, command: &str, args: Value) -> Outcome<u64> {
         let id = self.commands.fetch_add(1, Ordering::Relaxed);
         let mut line = args;
         line["cmd"] = command.into();
         line["id"] = id.into();
-        let mark = self.mark();
         let sent = writeln!(lock(&self.stdin), "{line}");
         sent.map_err(|why| self.failure(&format!("{command} not taken: {why}")))?;
-        let reply = self.wait_since(mark, "reply", timeout, |heard| heard.line["id"] == id)?;
-        if reply.line["ok"] == true { Ok(reply) } else { Err(Failure(format!("{command}: {}", reply.text("error")))) }
+        Ok(id)
     }
 
     /// Where its list of lines ends now, for [`Self::wait_since`].
     #[must_use]
     pub fn mark(&self) -> usize {
         lock(&self.log.lines).len()
-    }
-
-    /// The mark just behind this line, for the next one in order.
-    #[must_use]
-    pub fn after(&self, mark: usize, heard: &Heard) -> usize {
-        let lines = lock(&self.log.lines);
-        let at = lines.iter().skip(mark).position(|other| other.at == heard.at && other.line == heard.line);
-        at.map_or(lines.len(), |i| mark + i + 1)
     }
 
     /// The first such event ever, now or within 90 seconds.
@@ -306,7 +309,10 @@ impl Log {
     }
 
     fn push(&self, line: Value) {
-        lock(&self.lines).push(Heard { at: Instant::now(), line });
+        let mut lines = lock(&self.lines);
+        let next = lines.len() + 1;
+        lines.push(Heard { next, at: Instant::now(), line });
+        drop(lines);
         self.grown.notify_all();
     }
 

@@ -41,7 +41,8 @@ fn toxpeer() -> Outcome<PathBuf> {
     Err(Failure(format!("{} is missing: run with --features interop", program.display())))
 }
 
-/// Our program, built once per process: Cargo does not know that tests of this package need it, and an old one would lie.
+/// Our program, built once per process: Cargo does not know that tests of this package need it, and an old one would
+/// lie.
 pub(crate) fn bluering() -> Outcome<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT.get_or_init(|| build_bluering().map_err(|why| why.0)).clone().map_err(Failure)

@@ -35,8 +35,8 @@ impl Sodium {
     }
 
     fn bind(library: Library) -> Result<Self, libloading::Error> {
-        // SAFETY: the types are the C declarations of these names in sodium.h; they live no longer than the library, which
-        // the struct owns. sodium_init may be called at any time and chooses the fastest implementation.
+        // SAFETY: the types are the C declarations of these names in sodium.h; they live no longer than the library,
+        // which the struct owns. sodium_init may be called at any time and chooses the fastest implementation.
         unsafe {
             let init: unsafe extern "C" fn() -> c_int = *library.get(b"sodium_init\0")?;
             init();

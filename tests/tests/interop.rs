@@ -1,7 +1,8 @@
 //! Chats with c-toxcore: every scenario runs with each mix of implementations.
 //!
-//! The mix real/real proves the harness itself: what fails there is no fault of ours. Each test has a network of its own.
-//! Where both peers are c-toxcore the node also relays TCP, without which c-toxcore 0.2.18 does not always find a friend.
+//! The mix real/real proves the harness itself: what fails there is no fault of ours. Each test has a network of its
+//! own. Where both peers are c-toxcore the node also relays TCP, without which c-toxcore 0.2.18 does not always find a
+//! friend.
 
 #![cfg(feature = "interop")]
 
@@ -167,7 +168,7 @@ fn many_at_once(pair: &Pair) -> Outcome {
         let wanted = format!("{i:05}");
         let heard = pair.b.wait_after(mark, "message", |_| true)?;
         ensure(heard.text("text").starts_with(&wanted), || format!("wanted {wanted}, got {}", heard.line))?;
-        mark = pair.b.after(mark, &heard);
+        mark = heard.next;
     }
     Ok(())
 }
@@ -184,8 +185,8 @@ fn restart(a: Kind, b: Kind, node: Kind) -> Outcome {
     let friend = pair.a.cmd("friends", json!({}))?.line["friends"][0].clone();
     ensure(friend["pk"] == pair.b.pk() && friend["name"] == "bob", || format!("the profile has {friend}"))?;
     // `b` sees `a` leave, by its farewell or by silence, before it sees it come back.
-    pair.b.wait_after(mark, "friend_connection", |heard| heard.text("status") == "none")?;
-    pair.meet(0, mark)?;
+    let gone = pair.b.wait_after(mark, "friend_connection", |heard| heard.text("status") == "none")?;
+    pair.meet(0, gone.next)?;
     pair.say("normal", "back again")?;
     pair.turned().say("normal", "welcome back").map(drop)
 }

@@ -132,7 +132,9 @@ mod tests {
             for i in 1..len {
                 let mut bent = sealed;
                 bent[i] ^= 1;
-                assert_eq!(bob.open(&Nacl, &mut bent[..len]).err(), Some(DropReason::BadCrypto), "{i}");
+                // A bent nonce may be one that was used.
+                let reason = bob.open(&Nacl, &mut bent[..len]).unwrap_err();
+                assert!(reason == DropReason::BadCrypto || i < DATA_BOX && reason == DropReason::Duplicate, "{i}");
             }
             let (mut first, mut again) = (sealed, sealed);
             assert_eq!(bob.open(&Nacl, &mut first[..len]), Ok(Age::Fresh));

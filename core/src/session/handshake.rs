@@ -31,7 +31,7 @@ pub(crate) struct Opening {
     /// The peer's cookie for our handshake; zeros until it is there.
     cookie: [u8; COOKIE_LEN],
     /// Number in our cookie requests.
-    echo: u64,
+    echo: u32,
     /// When the cookie request or handshake goes out again; `FAR` while there is no address.
     at: Instant,
     sent_at: Instant,
@@ -45,7 +45,7 @@ impl Opening {
             secret: SecretKey::generate(cx.rng),
             nonce: cx.nonce(),
             cookie: [0; COOKIE_LEN],
-            echo: cx.rng.next_u64(),
+            echo: cx.rng.next_u32(),
             at: Instant::FAR,
             sent_at: Instant::ZERO,
             tries: 0,
@@ -105,7 +105,7 @@ impl Opening {
         let nonce = cx.nonce();
         let packet = &mut buf[..COOKIE_REQUEST_LEN];
         CookieRequest { dht: cx.me.dht.public, nonce }.emit(packet);
-        let text = CookieRequestText { peer: cx.me.long_term.public, echo: self.echo };
+        let text = CookieRequestText { peer: cx.me.long_term.public, echo: self.echo.into() };
         text.emit(&mut packet[COOKIE_REQUEST_TEXT..]);
         let sealed = cx.seal(Whose::Dht, dht, &nonce, &mut packet[COOKIE_REQUEST_BOX..]);
         sealed.is_ok().then_some(COOKIE_REQUEST_LEN)
@@ -123,7 +123,7 @@ impl Opening {
         boxed.copy_from_slice(&packet[COOKIE_RESPONSE_BOX..]);
         cx.open(Whose::Dht, dht, &head.nonce, &mut boxed)?;
         let text = CookieResponseText::parse(&boxed[MAC_LEN..]).ok_or(DropReason::Malformed)?;
-        if text.echo == self.echo { Ok(text.cookie) } else { Err(DropReason::Unsolicited) }
+        if text.echo == u64::from(self.echo) { Ok(text.cookie) } else { Err(DropReason::Unsolicited) }
     }
 
     /// Writes a handshake (0x1a) for the peer with the keys `peer` and `dht`.

@@ -326,7 +326,7 @@ mod tests {
                 again(&text, &mut out);
                 text == out
             };
-            DataText::parse(&seed);
+            let _ = DataText::parse(&seed);
             same(120, &|text, out| CookieResponseText::parse(text).unwrap().emit(out))
                 && same(72, &|text, out| CookieText::parse(text).unwrap().emit(out))
                 && same(232, &|text, out| HandshakeText::parse(text).unwrap().emit(out))

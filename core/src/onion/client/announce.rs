@@ -27,9 +27,11 @@ const SAFETY: Duration = Duration::from_secs(10);
 const UNANSWERED_MAX: u8 = 3;
 /// ...and this long a silence (ONION_NODE_TIMEOUT).
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// While nobody holds us, so many unanswered requests are repeated without a pause.
+const IMPATIENT: u8 = 10;
 /// We count as connected this long after a node confirmed that it holds us (ONION_OFFLINE_TIMEOUT).
 const CONNECTED: Duration = Duration::from_secs(75);
-/// First wait between two rounds of asking further nodes; doubled each time.
+/// First wait between two rounds of asking further nodes; a quarter longer each time.
 const POPULATE_FIRST: Duration = Duration::from_millis(300);
 /// Longest such wait while the list is not half full, and afterwards (ANNOUNCE_POPULATE_TIMEOUT).
 const POPULATE_MAX: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
@@ -121,9 +123,8 @@ impl<'s> Announcement<'s> {
 
     /// Whether this node would improve the list.
     pub(super) fn wants(&self, me: &PublicKey, key: &PublicKey) -> bool {
-        let known = |node: &SelfNode| !node.is_vacant() && node.key == *key;
         let worse = |node: &SelfNode| node.is_vacant() || key.is_closer(&node.key, me);
-        !self.mem.iter().any(known) && self.mem.iter().any(worse)
+        self.find(key).is_none() && self.mem.iter().any(worse)
     }
 
     /// A node has answered.
@@ -163,14 +164,17 @@ impl<'s> Announcement<'s> {
 
     /// A node has not answered in time: the next try goes over another path, at once at first.
     pub(super) fn unanswered(&mut self, now: Instant, key: &PublicKey) {
-        let Some(node) = self.mem.iter_mut().find(|node| !node.is_vacant() && node.key == *key) else { return };
+        let connected = self.is_connected(now);
+        let Some(place) = self.find(key) else { return };
+        let node = &mut self.mem[place];
         node.unanswered = node.unanswered.saturating_add(1);
         if node.unanswered >= UNANSWERED_MAX && now.reached(node.heard, SILENCE_MAX) {
             *node = SelfNode::VACANT;
             self.populate_at = self.populate_at.min(now + POPULATE_FIRST);
             return;
         }
-        node.due = now + Duration::from_secs(u64::from(node.unanswered.saturating_sub(1).min(3)));
+        let patient = if connected { 1 } else { IMPATIENT };
+        node.due = now + Duration::from_secs(u64::from(node.unanswered.saturating_sub(patient).min(3)));
     }
 
     /// Notes what is due: nodes whose path is gone, one node after 15 quiet seconds, and further nodes while the list is not
@@ -224,18 +228,23 @@ impl<'s> Announcement<'s> {
         self.mem.iter().filter(|node| !node.is_vacant()).map(|node| node.due).min()
     }
 
+    fn find(&self, key: &PublicKey) -> Option<usize> {
+        self.mem.iter().position(|node| !node.is_vacant() && node.key == *key)
+    }
+
     fn len(&self) -> usize {
         self.mem.iter().filter(|node| !node.is_vacant()).count()
     }
 
-    /// Asks known nodes that are not in the list, those nearest to us first. While nobody has answered the same node is asked
-    /// over several paths.
+    /// Asks known nodes that are not in the list, those nearest to us first. While nobody holds us, those of the list are
+    /// asked as well, each over several paths.
     fn populate(&mut self, now: Instant, me: &PublicKey, nodes: &PathNodes<'_>, requests: &mut Requests<'_>) {
         let len = self.len();
-        let parallel = if len == 0 { PARALLEL } else { 0 };
+        let held = self.mem.iter().any(|node| node.stored);
+        let parallel = if held { 0 } else { PARALLEL };
         for _ in 0..POPULATE_NODES {
             let fit = |node: &NodeInfo| {
-                self.wants(me, &node.key)
+                (self.wants(me, &node.key) || !held && self.find(&node.key).is_some())
                     && requests.may_repeat(now, Owner::Ourselves, &node.key, POPULATE_FIRST, parallel)
             };
             let Some(node) = nodes.closest(me, fit) else { break };
@@ -245,13 +254,12 @@ impl<'s> Announcement<'s> {
         }
         let gap_max = POPULATE_MAX[usize::from(len > self.mem.len() / 2)];
         self.populate_at = if len == self.mem.len() { Instant::FAR } else { now + self.populate_gap };
-        self.populate_gap = (self.populate_gap * 2).min(gap_max);
+        self.populate_gap = (self.populate_gap * 5 / 4).min(gap_max);
     }
 
     /// The node's place; a new one if it is near enough.
     fn place(&mut self, now: Instant, me: &PublicKey, node: &NodeInfo) -> Option<&mut SelfNode> {
-        let known = self.mem.iter().position(|other| !other.is_vacant() && other.key == node.key);
-        if let Some(place) = known {
+        if let Some(place) = self.find(&node.key) {
             return self.mem.get_mut(place);
         }
         let farthest = self.mem.iter_mut().max_by_key(|other| (other.is_vacant(), other.key.distance(me)))?;
@@ -260,6 +268,15 @@ impl<'s> Announcement<'s> {
         }
         *farthest = SelfNode { key: node.key, at: node.at, added: now, ..SelfNode::VACANT };
         Some(farthest)
+    }
+}
+
+#[cfg(test)]
+impl Announcement<'_> {
+    /// Whether we are stored somewhere, and only over living paths.
+    pub(super) fn is_sound(&self, now: Instant, paths: &Paths<'_>, nodes: &PathNodes<'_>) -> bool {
+        let mut stored = self.mem.iter().filter(|node| node.stored).peekable();
+        stored.peek().is_some() && stored.all(|node| paths.is_alive(now, nodes, node.path))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes to a friend through the nodes that hold the friend's announcement: friend requests, and our DHT key.
 //!
 //! Both go out the instant such a node is found, and again through each further one. Nobody acknowledges them, so our DHT key
-//! is repeated after one and three seconds and then at [`INTERVAL`] until the friend is online; friend requests are repeated
+//! is repeated after 1, 3, 7 and 15 s and then at [`INTERVAL`] until the friend is online; friend requests are repeated
 //! by whoever wants them.
 
 use super::OnionSend;
@@ -9,9 +9,10 @@ use super::search::bit;
 use crate::time::Instant;
 use core::time::Duration;
 
-/// Waits after the first, second and each later time that our DHT key went out (`onion_client.h`,
-/// ONION_DHTPK_SEND_INTERVAL).
-const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// First waits between two times that our DHT key goes out.
+const WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+/// Later ones (`onion_client.h`, ONION_DHTPK_SEND_INTERVAL).
 const INTERVAL: Duration = Duration::from_secs(30);
 /// A friend who does not answer for long is told less and less often: at an eighth of the search's age, at most this.
 const INTERVAL_MAX: Duration = Duration::from_secs(300);

@@ -19,6 +19,8 @@ mod search;
 mod send;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;
 
 pub use announce::SelfNode;
 pub use nodes::PathNode;
@@ -172,8 +174,7 @@ impl<'s> OnionClient<'s> {
         friend.online = online;
         friend.ask = 0;
         friend.mail.stop();
-        friend.forget_holders();
-        friend.restart(now);
+        friend.start_over(now);
         self.round_wake = self.round_wake.min(now);
     }
 
@@ -182,7 +183,7 @@ impl<'s> OnionClient<'s> {
         let Some(friend) = self.friends.get_mut(index).filter(|friend| !friend.is_vacant()) else { return };
         let tag = key.map_or([0; 4], |key| [key.0[0], key.0[1], key.0[2], key.0[3]]);
         if friend.mail.friend_key(tag) && friend.is_searched() {
-            friend.restart(Instant::ZERO);
+            friend.start_over(Instant::ZERO);
             self.round_wake = Instant::ZERO;
         }
     }
@@ -262,7 +263,7 @@ impl<'s> OnionClient<'s> {
         let works = !now.reached(self.heard, NETWORK_WORKS);
         while let Some(lost) = self.requests.expire(now, self.trip.patience()) {
             self.paths.failed(&mut self.nodes, lost.path);
-            self.nodes.blame(&lost.node.at);
+            self.nodes.blame(&[lost.node.at]);
             match lost.owner {
                 Owner::Ourselves => self.announcement.unanswered(now, &lost.node.key),
                 Owner::Friend(index) => {

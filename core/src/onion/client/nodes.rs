@@ -14,11 +14,13 @@ use rand_core::CryptoRng;
 /// Hops of a path (`onion.h`, ONION_PATH_LENGTH).
 pub(super) const HOPS: usize = 3;
 /// With fewer than three distinct nodes we wait this long after the last newcomer for another.
-const SETTLE: Duration = Duration::from_millis(120);
+const SETTLE: Duration = Duration::from_millis(100);
 /// Unanswered uses in a row after which a node is left out.
 const BLAME_MAX: u8 = 6;
-/// A node that the DHT hears again gets as many tries as this leaves.
-const BLAME_HEARD: u8 = 4;
+/// From here on a node makes room for a newcomer.
+const BLAME_EXPENDABLE: u8 = 4;
+/// A node heard after a silence this long may have been away, seconds. The DHT asks each node once a minute.
+const SILENT_S: u32 = 90;
 /// A node that nobody has heard for this long makes room for a newcomer, seconds.
 const STALE_S: u32 = 600;
 
@@ -60,21 +62,21 @@ impl<'s> PathNodes<'s> {
         Self { mem, newest: Instant::ZERO }
     }
 
-    /// A node that answered. True when it is new to us, or was only a bootstrap node so far.
+    /// A node that answered. True when that is news: it was unknown, only configured, blamed, or long silent.
     pub(super) fn add(&mut self, now: Instant, node: NodeInfo) -> bool {
         if !node.at.is_usable() {
             return false;
         }
         let heard_s = seconds(now);
         if let Some(known) = self.mem.iter_mut().find(|known| !known.is_vacant() && known.key == node.key) {
-            known.at = node.at;
-            known.heard_s = heard_s;
-            known.blame = known.blame.saturating_sub(1).min(BLAME_HEARD);
             let promoted = core::mem::take(&mut known.bootstrap);
+            let back = known.blame > 0 || heard_s.saturating_sub(known.heard_s) > SILENT_S;
+            (known.at, known.heard_s) = (node.at, heard_s);
+            known.blame /= 2;
             if promoted {
                 self.newest = now;
             }
-            return promoted;
+            return promoted || back;
         }
         let Some(place) = self.mem.iter_mut().max_by_key(|place| place.expendability(heard_s)) else { return false };
         if place.expendability(heard_s).0 == 0 {
@@ -138,9 +140,9 @@ impl<'s> PathNodes<'s> {
         }
     }
 
-    /// Nothing came back.
-    pub(super) fn blame(&mut self, at: &Endpoint) {
-        for node in self.mem.iter_mut().filter(|node| node.at == *at && !node.is_vacant()) {
+    /// Nothing came back from these.
+    pub(super) fn blame(&mut self, at: &[Endpoint]) {
+        for node in self.mem.iter_mut().filter(|node| at.contains(&node.at) && !node.is_vacant()) {
             node.blame = node.blame.saturating_add(1).min(BLAME_MAX);
         }
     }
@@ -187,7 +189,7 @@ impl PathNode {
         let silent = now_s.saturating_sub(self.heard_s);
         let class = if self.is_vacant() {
             3
-        } else if self.blame >= BLAME_HEARD {
+        } else if self.blame >= BLAME_EXPENDABLE {
             2
         } else {
             u8::from(!self.bootstrap && silent > STALE_S)
@@ -233,8 +235,8 @@ mod tests {
         let now = Instant::from_secs(1);
         assert!(nodes.add(now, node(1)) && nodes.add(now, node(2)));
         assert!(!nodes.add(now, node(3)), "two good ones stay");
-        for _ in 0..BLAME_HEARD {
-            nodes.blame(&node(1).at);
+        for _ in 0..BLAME_EXPENDABLE {
+            nodes.blame(&[node(1).at]);
         }
         assert!(nodes.add(now, node(3)));
         assert!(nodes.iter().all(|n| n != node(1)));
@@ -263,7 +265,7 @@ mod tests {
         }
         assert!(nodes.enough());
         for _ in 0..BLAME_MAX {
-            nodes.blame(&node(2).at);
+            nodes.blame(&[node(2).at]);
         }
         assert!(!nodes.enough());
         nodes.add(Instant::from_secs(2), node(2));

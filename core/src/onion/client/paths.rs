@@ -161,7 +161,7 @@ impl<'s> Paths<'s> {
         if let Some(path) = self.get_mut(id) {
             path.failures = path.failures.saturating_add(1);
             if !path.confirmed {
-                path.at.iter().for_each(|at| nodes.blame(at));
+                nodes.blame(&path.at);
             }
         }
     }
@@ -223,6 +223,13 @@ impl<'s> Paths<'s> {
             built: cx.now,
         };
         Some(PathId(self.last_id))
+    }
+}
+
+#[cfg(test)]
+impl Paths<'_> {
+    pub(super) fn all_distinct(&self) -> bool {
+        self.mem.iter().all(|path| path.id == PathId::NONE || path.distinct)
     }
 }
 

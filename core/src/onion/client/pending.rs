@@ -252,6 +252,20 @@ impl<'s> Requests<'s> {
     }
 }
 
+#[cfg(test)]
+impl Pending {
+    pub(super) fn set_node(&mut self, key: PublicKey, at: Endpoint) {
+        (self.key, self.at) = (key, at);
+    }
+}
+
+#[cfg(test)]
+impl Requests<'_> {
+    pub(super) fn open_sendback(&self) -> Option<u64> {
+        self.mem.iter().find(|entry| entry.stage == Stage::Asked).map(|entry| entry.sendback)
+    }
+}
+
 const fn number(owner: Owner) -> u16 {
     match owner {
         Owner::Ourselves => 0,

@@ -69,7 +69,7 @@ impl<'s> OnionClient<'s> {
         self.announcement.answered(cx.now, &cx.me.long_term.public, &self.paths, asked, stored);
         if !was_connected && self.is_connected(cx.now) {
             for friend in self.friends.iter_mut().filter(|friend| friend.is_searched()) {
-                friend.restart(cx.now);
+                friend.start_over(cx.now);
                 self.round_wake = cx.now;
             }
         }
@@ -99,7 +99,13 @@ impl<'s> OnionClient<'s> {
 
     /// Nodes that the answer names are asked if they improve the list, as far as the pace allows. Local ones count only when
     /// they come from a local relay.
-    fn ask_further<E: Env>(&mut self, cx: &Cx<'_, 's, E>, asked: &Pending, nodes: PackedNodes<'_>, from: &Endpoint) {
+    pub(super) fn ask_further<E: Env>(
+        &mut self,
+        cx: &Cx<'_, 's, E>,
+        asked: &Pending,
+        nodes: PackedNodes<'_>,
+        from: &Endpoint,
+    ) {
         for node in nodes.udp() {
             let reachable = node.at.is_usable() && (from.is_lan() || !node.at.is_lan());
             if !reachable || node.key == cx.me.dht.public || self.requests.is_known(asked.owner(), &node.key) {

@@ -123,12 +123,14 @@ impl OnionFriend {
     }
 
     /// Makes the search young again; the next round is due at once.
-    pub(super) fn restart(&mut self, now: Instant) {
+    fn restart(&mut self, now: Instant) {
         (self.since, self.round_at) = (Instant::ZERO, now);
     }
 
-    /// Forgets who holds the friend, so that finding the friend again is news.
-    pub(super) fn forget_holders(&mut self) {
+    /// The same after the friend, or we, may have been away: finding the friend again is news.
+    pub(super) fn start_over(&mut self, now: Instant) {
+        self.restart(now);
+        self.mail.new_key();
         self.nodes.iter_mut().for_each(|node| node.told = 0);
     }
 
