@@ -157,7 +157,8 @@ mod tests {
             assert_eq!(shared(&host, &secret, &point), shared(&Nacl, &secret, &point));
         }
         for edge in [[0; 32], [0xff; 32]] {
-            let (secret, nine) = (SecretKey::from_bytes(edge), PublicKey(std::array::from_fn(|i| 9 * u8::from(i == 0))));
+            let (secret, nine) =
+                (SecretKey::from_bytes(edge), PublicKey(std::array::from_fn(|i| 9 * u8::from(i == 0))));
             assert_eq!(host.public_key(&secret), Nacl.public_key(&secret));
             assert_eq!(shared(&host, &secret, &nine), shared(&Nacl, &secret, &nine));
         }

@@ -171,7 +171,7 @@ impl Search {
                 if node.asked_key == Instant::ZERO && !(is_target && found) {
                     at = Instant::ZERO;
                 }
-                if let Some(interval) = hot.filter(|_| rank < HOT_NODES && !is_target) {
+                if let Some(interval) = hot.filter(|_| rank < HOT_NODES || is_target) {
                     at = at.min(node.asked_key + interval);
                 }
                 if let Some((_, slow_at)) = slow.filter(|(slowest, _)| *slowest == i) {

@@ -11,5 +11,7 @@ pub(crate) mod relay;
 mod tests;
 
 pub(crate) use announce::AnnounceStore;
-pub use announce::Announced;
+pub(crate) use announce::Announced;
+pub(crate) use client::{OnionClient, OnionNote, OnionSend, OnionTables};
+pub(crate) use client::{OnionFriend, Path, PathNode, Pending, SelfNode};
 pub(crate) use relay::OnionRelay;

@@ -1,6 +1,7 @@
 //! The part of tox.h that toxpeer uses, found in libtoxcore at run time.
 //!
-//! Types follow the headers of 0.2.18 and 0.2.23: enums are `int`, sizes `size_t`, a Tox or its options an opaque pointer.
+//! Types follow the headers of 0.2.18 and 0.2.23: enums are `int`, sizes `size_t`, a Tox or its options an opaque
+//! pointer.
 
 use core::ffi::{c_char, c_int, c_void};
 use libloading::Library;
@@ -33,8 +34,8 @@ macro_rules! functions {
         impl Api {
             fn bind(library: Library) -> Result<Self, libloading::Error> {
                 Ok(Self {
-                    // SAFETY: each type below is the C declaration of that name in tox.h, and the pointers live no longer
-                    // than the library, which the struct owns.
+                    // SAFETY: each type below is the C declaration of that name in tox.h, and the pointers live no
+                    // longer than the library, which the struct owns.
                     $($name: *unsafe { library.get(concat!(stringify!($name), "\0").as_bytes()) }?,)*
                     _library: library,
                 })

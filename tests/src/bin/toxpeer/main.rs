@@ -1,11 +1,11 @@
 //! toxpeer: a real Tox client driven by JSON lines. The other side that nobody here wrote.
 //!
-//! One process is one libtoxcore instance: commands on stdin, replies and events on stdout. `bluering headless` speaks the
-//! same lines, so one test drives either. The loop is the one that tox.h asks for: iterate, then sleep for
+//! One process is one libtoxcore instance: commands on stdin, replies and events on stdout. `bluering headless` speaks
+//! the same lines, so one test drives either. The loop is the one that tox.h asks for: iterate, then sleep for
 //! `tox_iteration_interval`, unless a command comes. `{"cmd":"help"}` lists the commands; two of them are for benches:
 //!
-//! - `flood(friend, bytes, count, window)` sends `count` messages with at most `window` unacknowledged and answers after
-//!   the last receipt with the seconds and this thread's CPU seconds that it took.
+//! - `flood(friend, bytes, count, window)` sends `count` messages with at most `window` unacknowledged and answers
+//!   after the last receipt with the seconds and this thread's CPU seconds that it took.
 //! - `sink(on)` counts messages and receipts instead of printing them, and tells the counts and the CPU seconds so far.
 
 #![allow(unsafe_code, reason = "libtoxcore is a C library, loaded at run time")]

@@ -9,14 +9,20 @@ const ADDRESS_LEN: usize = 38;
 const KEY_LEN: usize = 32;
 
 const NEW_ERRORS: &[&str] = &[
-    "OK", "NULL", "MALLOC", "PORT_ALLOC", "PROXY_BAD_TYPE", "PROXY_BAD_HOST", "PROXY_BAD_PORT", "PROXY_NOT_FOUND",
-    "LOAD_ENCRYPTED", "LOAD_BAD_FORMAT",
+    "OK",
+    "NULL",
+    "MALLOC",
+    "PORT_ALLOC",
+    "PROXY_BAD_TYPE",
+    "PROXY_BAD_HOST",
+    "PROXY_BAD_PORT",
+    "PROXY_NOT_FOUND",
+    "LOAD_ENCRYPTED",
+    "LOAD_BAD_FORMAT",
 ];
-const ADD_ERRORS: &[&str] = &[
-    "OK", "NULL", "TOO_LONG", "NO_MESSAGE", "OWN_KEY", "ALREADY_SENT", "BAD_CHECKSUM", "SET_NEW_NOSPAM", "MALLOC",
-];
-const SEND_ERRORS: &[&str] =
-    &["OK", "NULL", "FRIEND_NOT_FOUND", "FRIEND_NOT_CONNECTED", "SENDQ", "TOO_LONG", "EMPTY"];
+const ADD_ERRORS: &[&str] =
+    &["OK", "NULL", "TOO_LONG", "NO_MESSAGE", "OWN_KEY", "ALREADY_SENT", "BAD_CHECKSUM", "SET_NEW_NOSPAM", "MALLOC"];
+const SEND_ERRORS: &[&str] = &["OK", "NULL", "FRIEND_NOT_FOUND", "FRIEND_NOT_CONNECTED", "SENDQ", "TOO_LONG", "EMPTY"];
 const BOOTSTRAP_ERRORS: &[&str] = &["OK", "NULL", "BAD_HOST", "BAD_PORT"];
 const SET_INFO_ERRORS: &[&str] = &["OK", "NULL", "TOO_LONG"];
 const FRIEND_ERRORS: &[&str] = &["OK", "FRIEND_NOT_FOUND"];
@@ -93,9 +99,8 @@ impl Tox {
 
     pub(crate) fn version(&self) -> String {
         // SAFETY: three functions without arguments.
-        let (major, minor, patch) = unsafe {
-            ((self.api.tox_version_major)(), (self.api.tox_version_minor)(), (self.api.tox_version_patch)())
-        };
+        let (major, minor, patch) =
+            unsafe { ((self.api.tox_version_major)(), (self.api.tox_version_minor)(), (self.api.tox_version_patch)()) };
         format!("{major}.{minor}.{patch}")
     }
 
