@@ -32,6 +32,7 @@ pub struct Builder {
     profile: Option<PathBuf>,
     autosave: bool,
     secret: Option<SecretKey>,
+    dht_secret: Option<SecretKey>,
     limits: Limits,
     info: Option<(u32, Vec<u8>)>,
     events_waiting: usize,
@@ -59,6 +60,7 @@ impl Default for Builder {
             profile: None,
             autosave: true,
             secret: None,
+            dht_secret: None,
             limits: Limits::DESKTOP,
             info: None,
             events_waiting: EVENTS_WAITING,
@@ -98,6 +100,13 @@ impl Builder {
     #[must_use]
     pub fn secret_key(mut self, secret: SecretKey) -> Self {
         self.secret = Some(secret);
+        self
+    }
+
+    /// The DHT key, which bootstrap lines name: for nodes that others enter through (default: a new one at each start).
+    #[must_use]
+    pub fn dht_secret_key(mut self, secret: SecretKey) -> Self {
+        self.dht_secret = Some(secret);
         self
     }
 
@@ -192,7 +201,7 @@ impl Builder {
         let info = self.info.take().map(|(version, motd)| BootstrapInfo { version, motd: Box::leak(motd.into()) });
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let config = Config { secret, nospam, info };
+        let config = Config { secret, nospam, dht_secret: self.dht_secret.take(), info };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         let contacts = profile.map(|profile| restore(&mut node, now, profile)).unwrap_or_default();
