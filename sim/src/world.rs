@@ -160,7 +160,7 @@ impl World {
         let at = Endpoint::v4([11, (id >> 16) as u8, (id >> 8) as u8, id as u8], 33445);
         let info = Some(BootstrapInfo { version: 4_000_001_000, motd: b"simulated" });
         let parts = Parts { rng: fork(self.seed, id as u64, 2), suite: bluering_core::crypto::Nacl };
-        let config = Config { secret, nospam, info };
+        let config = Config { secret, nospam, dht_secret: None, info };
         let Ok(mut node) = Node::new(config, Storage::heap(limits), parts, self.now) else {
             panic!("the limits are too small for a node");
         };

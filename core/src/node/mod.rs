@@ -44,6 +44,8 @@ pub struct Config<'s> {
     pub secret: SecretKey,
     /// The nospam of our Tox ID.
     pub nospam: Nospam,
+    /// The DHT key: what bootstrap lines name. `None`, as clients have it, for a new one at each start.
+    pub dht_secret: Option<SecretKey>,
     /// What to answer to bootstrap info requests (0xf0); `None` for clients.
     pub info: Option<BootstrapInfo<'s>>,
 }
@@ -105,7 +107,7 @@ impl core::error::Error for BuildError {}
 ///
 /// // On a microcontroller this is a `static`.
 /// let mut memory = Box::new(StaticStorage::<2, 4, 16, 8, 4>::new());
-/// let config = Config { secret: SecretKey::from_bytes([7; 32]), nospam: Nospam([1, 2, 3, 4]), info: None };
+/// let config = Config { secret: SecretKey::from_bytes([7; 32]), nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None };
 /// let start = Instant::ZERO; // the adapter's clock
 /// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;
 /// node.set_name(b"Alice")?;
@@ -200,9 +202,10 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let (rng, suite) = (&mut parts.rng, &parts.suite);
+        let dht_secret = config.dht_secret.unwrap_or_else(|| SecretKey::generate(rng));
         let me = Identity {
             long_term: KeyPair::new(suite, config.secret),
-            dht: KeyPair::generate(suite, rng),
+            dht: KeyPair::new(suite, dht_secret),
             onion_data: KeyPair::generate(suite, rng),
             nospam: config.nospam,
         };

@@ -17,6 +17,7 @@ fn with_node<T>(seed: u8, test: impl FnOnce(&mut Node<'_, TestEnv>) -> T) -> T {
     let config = Config {
         secret: SecretKey::from_bytes([seed; 32]),
         nospam: Nospam([1, 2, 3, 4]),
+        dht_secret: None,
         info: Some(BootstrapInfo { version: 7, motd: b"hello" }),
     };
     let mut node = Node::new(config, memory.storage(), parts, Instant::from_secs(1)).unwrap();
@@ -33,7 +34,7 @@ fn the_node_itself_is_small() {
 fn too_little_storage_is_an_error() {
     let mut memory = Box::new(StaticStorage::<1, 3, 4, 2, 0>::new());
     let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([1; 32]), suite: crate::crypto::Nacl };
-    let config = Config { secret: SecretKey::from_bytes([1; 32]), nospam: Nospam([0; 4]), info: None };
+    let config = Config { secret: SecretKey::from_bytes([1; 32]), nospam: Nospam([0; 4]), dht_secret: None, info: None };
     assert_eq!(Node::new(config, memory.storage(), parts, Instant::ZERO).err(), Some(BuildError::StorageTooSmall));
 }
 
