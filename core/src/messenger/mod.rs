@@ -9,13 +9,13 @@ use crate::event::{Event, MessageKind, UserStatus};
 use crate::friend::{Friend, FriendId, tell};
 use crate::session::Sessions;
 use crate::storage::Mem;
-use crate::wire::messenger::{NAME_MAX, Packet, STATUS_MESSAGE_MAX, id};
+use crate::wire::messenger::{NAME_LEN_MAX, Packet, STATUS_MESSAGE_LEN_MAX, id};
 
 /// Our name and status message; a table of one, because a node must stay small.
 #[derive(Debug)]
 pub(crate) struct SelfText {
-    name: heapless::Vec<u8, NAME_MAX>,
-    status_message: heapless::Vec<u8, STATUS_MESSAGE_MAX>,
+    name: heapless::Vec<u8, NAME_LEN_MAX>,
+    status_message: heapless::Vec<u8, STATUS_MESSAGE_LEN_MAX>,
 }
 
 impl SelfText {
@@ -88,14 +88,14 @@ impl<'s> Messenger<'s> {
     }
 
     pub(crate) fn set_name(&mut self, name: &[u8]) -> Result<(), TooLong> {
-        let too_long = TooLong { max: NAME_MAX };
+        let too_long = TooLong { max: NAME_LEN_MAX };
         let text = self.text.first_mut().ok_or(too_long)?;
         text.name = heapless::Vec::from_slice(name).map_err(|_| too_long)?;
         Ok(())
     }
 
     pub(crate) fn set_status_message(&mut self, message: &[u8]) -> Result<(), TooLong> {
-        let too_long = TooLong { max: STATUS_MESSAGE_MAX };
+        let too_long = TooLong { max: STATUS_MESSAGE_LEN_MAX };
         let text = self.text.first_mut().ok_or(too_long)?;
         text.status_message = heapless::Vec::from_slice(message).map_err(|_| too_long)?;
         Ok(())

@@ -9,7 +9,7 @@ use crate::messenger::{SendError, TooLong};
 use crate::storage::Full;
 use crate::time::Instant;
 use crate::wire::NodeInfo;
-use crate::wire::messenger::{MESSAGE_MAX, id};
+use crate::wire::messenger::{MESSAGE_LEN_MAX, id};
 
 /// What is known about a friend. Names and status messages come as events; applications keep them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +256,7 @@ impl<E: Env> Node<'_, E> {
         let session = friend.session.filter(|_| friend.online).ok_or(SendError::NotConnected)?;
         match text.len() {
             0 => return Err(SendError::Empty),
-            1..=MESSAGE_MAX => {}
+            1..=MESSAGE_LEN_MAX => {}
             _ => return Err(SendError::TooLong),
         }
         let kind = match kind {

@@ -4,11 +4,11 @@ use super::{PackedNodes, Reader, Writer};
 use crate::crypto::Nospam;
 
 /// Longest name in bytes.
-pub const NAME_MAX: usize = 128;
+pub const NAME_LEN_MAX: usize = 128;
 /// Longest status message in bytes.
-pub const STATUS_MESSAGE_MAX: usize = 1007;
+pub const STATUS_MESSAGE_LEN_MAX: usize = 1007;
 /// Longest message in bytes.
-pub const MESSAGE_MAX: usize = 1372;
+pub const MESSAGE_LEN_MAX: usize = 1372;
 /// Most relays in one share-relays packet.
 const SHARED_RELAYS_MAX: usize = 3;
 
@@ -78,16 +78,16 @@ impl<'a> Packet<'a> {
             }
             id::FRIEND_REQUEST => {
                 let nospam = Nospam(*r.array()?);
-                Self::FriendRequest { nospam, message: fits(r.rest(), 1, MESSAGE_MAX)? }
+                Self::FriendRequest { nospam, message: fits(r.rest(), 1, MESSAGE_LEN_MAX)? }
             }
             id::ONLINE => Self::Online,
             id::OFFLINE => Self::Offline,
-            id::NAME => Self::Name(fits(r.rest(), 0, NAME_MAX)?),
-            id::STATUS_MESSAGE => Self::StatusMessage(fits(r.rest(), 0, STATUS_MESSAGE_MAX)?),
+            id::NAME => Self::Name(fits(r.rest(), 0, NAME_LEN_MAX)?),
+            id::STATUS_MESSAGE => Self::StatusMessage(fits(r.rest(), 0, STATUS_MESSAGE_LEN_MAX)?),
             id::STATUS => Self::Status(r.u8().filter(|status| *status <= 2)?),
             id::TYPING => Self::Typing(r.u8()?),
-            id::MESSAGE => Self::Message(fits(r.rest(), 1, MESSAGE_MAX)?),
-            id::ACTION => Self::Action(fits(r.rest(), 1, MESSAGE_MAX)?),
+            id::MESSAGE => Self::Message(fits(r.rest(), 1, MESSAGE_LEN_MAX)?),
+            id::ACTION => Self::Action(fits(r.rest(), 1, MESSAGE_LEN_MAX)?),
             _ => return None,
         };
         r.end()?;
