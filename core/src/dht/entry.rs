@@ -65,12 +65,13 @@ impl NodeEntry {
         self.asked > self.heard && now.reached(self.asked, SILENT_AFTER)
     }
 
+    /// It is to be forgotten: silent for long, and a recent request is unanswered. (After a suspension of the machine
+    /// everybody has been silent for long.)
     pub(super) fn is_dead(&self, now: Instant) -> bool {
-        self.dead_at() <= now
+        self.dead_at() <= now && now < self.ask_at()
     }
 
-    /// When it is to be forgotten if it stays silent. Never without a request that it could have answered: after a
-    /// suspension of the machine everybody has been silent for long.
+    /// When it is to be forgotten if it stays silent.
     pub(super) fn dead_at(&self) -> Instant {
         if self.asked > self.heard { (self.heard + REMOVE_AFTER).max(self.asked + ANSWER_WAIT) } else { Instant::FAR }
     }
@@ -80,9 +81,9 @@ impl NodeEntry {
         self.heard.max(self.asked) + ASK_EVERY
     }
 
-    /// When the entry needs attention.
-    pub(super) fn next_at(&self) -> Instant {
-        self.ask_at().min(self.dead_at())
+    /// When the entry needs attention; nobody is forgotten while we are not `connected`.
+    pub(super) fn next_at(&self, connected: bool) -> Instant {
+        if connected { self.ask_at().min(self.dead_at()) } else { self.ask_at() }
     }
 }
 

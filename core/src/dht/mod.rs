@@ -239,7 +239,7 @@ impl<'s> Dht<'s> {
     /// A node answered a request of ours.
     fn hear(&mut self, now: Instant, node: &NodeInfo) {
         self.connected_until = now + BAD_AFTER;
-        self.bootstraps.answered(node);
+        self.bootstraps.answered(now, node);
         let asked = self.candidates.answered(&node.key);
         self.close.hear(node, now);
         for search in self.searches.values_mut() {
@@ -250,6 +250,9 @@ impl<'s> Dht<'s> {
 
     /// A node that answered us named `node`.
     fn consider(&mut self, now: Instant, node: &NodeInfo) {
+        if node.key == self.me {
+            return;
+        }
         let wants = |search: &&Search| search.wants(node, now);
         let exact = self.searches.values().find(|search| search.key == node.key);
         if let Some(search) = exact.filter(wants).or_else(|| self.searches.values().find(wants)) {
