@@ -116,7 +116,8 @@ impl Tox {
     pub async fn bootstrap(&self, host: &str, port: u16, key: PublicKey) -> Result<(), BootstrapError> {
         let found = resolve(host, port).await.map_err(BootstrapError::Resolve)?;
         let nodes: Vec<_> = found.into_iter().map(|at| NodeInfo { key, at: at.into() }).collect();
-        let taken = self.call(move |room| nodes.iter().try_for_each(|node| room.node.bootstrap(room.clock.now(), *node)));
+        let taken =
+            self.call(move |room| nodes.iter().try_for_each(|node| room.node.bootstrap(room.clock.now(), *node)));
         match taken.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Full)) => Err(BootstrapError::Full),

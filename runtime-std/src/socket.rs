@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn both_families_speak_plain_ipv4() {
-        let (dual, v4) = (UdpPort::bind(Listen::Dual(Ports::Fixed(0))).expect("dual"), UdpPort::bind(loopback()).expect("v4"));
+        let (dual, v4) =
+            (UdpPort::bind(Listen::Dual(Ports::Fixed(0))).expect("dual"), UdpPort::bind(loopback()).expect("v4"));
         assert_eq!(v4.send(b"ping", Endpoint::v4([127, 0, 0, 1], dual.local().port())), Sent::Ok);
         let (bytes, from) = receive(&dual);
         assert_eq!((bytes.as_slice(), from), (b"ping".as_slice(), v4.local()));

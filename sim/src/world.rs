@@ -68,8 +68,10 @@ pub struct World {
     addresses: BTreeMap<(core::net::IpAddr, u16), NodeId>,
     queue: BinaryHeap<Reverse<(Instant, u64, Happening)>>,
     sequence: u64,
-    /// Every datagram between nodes so far.
+    /// Datagrams sent so far.
     pub datagrams: u64,
+    /// A hash (FNV-1a) over all that was sent, to compare runs.
+    pub digest: u64,
 }
 
 /// A node and what its application heard.
@@ -135,6 +137,7 @@ impl World {
             queue: BinaryHeap::new(),
             sequence: 0,
             datagrams: 0,
+            digest: 0xcbf2_9ce4_8422_2325,
         }
     }
 
@@ -353,6 +356,9 @@ impl World {
 
     fn send(&mut self, from: NodeId, to: Endpoint, bytes: Vec<u8>) {
         self.datagrams += 1;
+        for byte in &bytes {
+            self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
         if let Some(to) = self.addresses.get(&(to.ip(), to.port())).copied() {
             self.schedule(self.now + self.latency, Happening::Datagram { to, from, bytes });
         }

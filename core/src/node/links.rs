@@ -47,7 +47,8 @@ impl<'s, E: Env> Node<'s, E> {
 
     pub(super) fn on_session(&mut self, frame: &mut Frame<'_>) -> Disposition {
         let friends = &self.friends;
-        let mut accept = |key: &PublicKey| friends.find(key).map(Id::index);
+        let closing = self.closing;
+        let mut accept = |key: &PublicKey| friends.find(key).filter(|_| !closing).map(Id::index);
         let (disposition, note) = self.sessions.on_packet(&mut self.shared.cx(), frame, &mut accept);
         let from = frame.from;
         for note in note.into_iter() {
@@ -262,8 +263,9 @@ impl<'s, E: Env> Node<'s, E> {
         }
         if let Some(session) = friend.session.filter(|_| outdates_session) {
             let acked = self.sessions.acked_tag(session);
+            let unread = self.sessions.take_unread(&mut self.shared.blocks, session);
             self.sessions.close(&mut self.shared.cx(), session);
-            end_session(&mut self.shared.blocks, friend, Chain::EMPTY, acked);
+            end_session(&mut self.shared.blocks, friend, unread, acked);
             self.onion.set_friend_online(now, id.index(), false);
         }
         friend.dht_key = dht_key;
@@ -275,6 +277,9 @@ impl<'s, E: Env> Node<'s, E> {
     /// A DHT node answered; if it is a friend's, the way to the friend is known.
     fn dht_node_answered(&mut self, node: NodeInfo) {
         let now = self.shared.now;
+        if self.closing {
+            return;
+        }
         let Some((id, friend)) = self.friends.find_by_dht_key(&node.key) else { return };
         friend.in_sight();
         match friend.session {
@@ -293,6 +298,12 @@ impl<'s, E: Env> Node<'s, E> {
             SessionNote::Incoming { id, owner, dht } => {
                 let Some(friend_id) = self.friends.table.id_at(owner) else { return };
                 let Some(friend) = self.friends.get_mut(friend_id) else { return };
+                if let Some(old) = friend.session.filter(|old| *old != id) {
+                    let acked = self.sessions.acked_tag(old);
+                    let unread = self.sessions.take_unread(&mut self.shared.blocks, old);
+                    end_session(&mut self.shared.blocks, friend, unread, acked);
+                    self.onion.set_friend_online(now, owner, false);
+                }
                 friend.session_opened(id);
                 self.set_friend_dht_key(friend_id, dht, false);
                 if let Some(at) = from {

@@ -28,7 +28,7 @@ use crate::messenger::Messenger;
 use crate::onion::{AnnounceStore, OnionClient, OnionRelay};
 use crate::session::{SessionId, Sessions};
 use crate::stats::{DropReason, Stats};
-use crate::storage::{BlockId, Blocks, Chain, Keys};
+use crate::storage::{BlockId, Blocks, Keys};
 use crate::time::{Deadline, Instant, UnixTime};
 use crate::wire::kind;
 use law::Law;
@@ -139,6 +139,8 @@ pub struct Node<'s, E: Env> {
     /// Some friend may have something to be told.
     telling: bool,
     persist: bool,
+    /// Shut down: no session begins any more.
+    closing: bool,
     /// Which machine encodes first: they take turns.
     turn: u8,
     lent: Lent,
@@ -232,6 +234,7 @@ impl<'s, E: Env> Node<'s, E> {
             shown: Connection::None,
             telling: false,
             persist: false,
+            closing: false,
             turn: 0,
             lent: Lent::Nothing,
             law: Law::default(),
@@ -342,11 +345,14 @@ impl<'s, E: Env> Node<'s, E> {
     /// see us go offline at once.
     pub fn shutdown(&mut self, now: Instant) {
         self.input(now);
+        self.closing = true;
         for friend in self.friends.table.values_mut() {
+            friend.lost_sight();
             if let Some(session) = friend.session {
                 let acked = self.sessions.acked_tag(session);
+                let unread = self.sessions.take_unread(&mut self.shared.blocks, session);
                 self.sessions.close(&mut self.shared.cx(), session);
-                links::end_session(&mut self.shared.blocks, friend, Chain::EMPTY, acked);
+                links::end_session(&mut self.shared.blocks, friend, unread, acked);
             }
         }
     }

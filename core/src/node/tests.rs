@@ -34,7 +34,8 @@ fn the_node_itself_is_small() {
 fn too_little_storage_is_an_error() {
     let mut memory = Box::new(StaticStorage::<1, 3, 4, 2, 0>::new());
     let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([1; 32]), suite: crate::crypto::Nacl };
-    let config = Config { secret: SecretKey::from_bytes([1; 32]), nospam: Nospam([0; 4]), dht_secret: None, info: None };
+    let config =
+        Config { secret: SecretKey::from_bytes([1; 32]), nospam: Nospam([0; 4]), dht_secret: None, info: None };
     assert_eq!(Node::new(config, memory.storage(), parts, Instant::ZERO).err(), Some(BuildError::StorageTooSmall));
 }
 

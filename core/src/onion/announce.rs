@@ -31,7 +31,7 @@ const PAYLOAD_AT: usize = 1 + RETURN_3;
 
 /// An announcement.
 #[derive(Debug)]
-pub struct Announced {
+pub(crate) struct Announced {
     /// Who, by long-term key.
     key: PublicKey,
     /// What data for them is encrypted to.

@@ -9,7 +9,7 @@ use crate::UserStatus;
 use crate::crypto::{NOSPAM_LEN, Nospam, PublicKey};
 use crate::storage::Full;
 use crate::wire::Reader;
-use crate::wire::messenger::{NAME_MAX, STATUS_MESSAGE_MAX};
+use crate::wire::messenger::{NAME_LEN_MAX, STATUS_MESSAGE_LEN_MAX};
 
 use super::Sink;
 
@@ -63,8 +63,8 @@ impl<'a> FriendRecord<'a> {
         };
         let key = r.key()?;
         let request_message = text(&mut r, REQUEST_MESSAGE_MAX, 1)?;
-        let name = text(&mut r, NAME_MAX, 0)?;
-        let status_message = text(&mut r, STATUS_MESSAGE_MAX, 1)?;
+        let name = text(&mut r, NAME_LEN_MAX, 0)?;
+        let status_message = text(&mut r, STATUS_MESSAGE_LEN_MAX, 1)?;
         let status = UserStatus::from_byte(r.u8()?).unwrap_or_default();
         r.take(3)?;
         let nospam = Nospam(*r.array::<NOSPAM_LEN>()?);
@@ -76,8 +76,8 @@ impl<'a> FriendRecord<'a> {
         sink.write(&[self.state as u8])?;
         sink.write(&self.key.0)?;
         write_text(sink, self.request_message, REQUEST_MESSAGE_MAX, 1)?;
-        write_text(sink, self.name, NAME_MAX, 0)?;
-        write_text(sink, self.status_message, STATUS_MESSAGE_MAX, 1)?;
+        write_text(sink, self.name, NAME_LEN_MAX, 0)?;
+        write_text(sink, self.status_message, STATUS_MESSAGE_LEN_MAX, 1)?;
         sink.write(&[self.status as u8, 0, 0, 0])?;
         sink.write(&self.nospam.0)?;
         sink.write(&self.last_seen.to_be_bytes())

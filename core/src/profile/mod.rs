@@ -19,7 +19,7 @@ pub use write::{ProfileWriter, Sink, SliceSink};
 
 use crate::UserStatus;
 use crate::crypto::{Nospam, PublicKey, SecretKey};
-use crate::wire::messenger::{NAME_MAX, STATUS_MESSAGE_MAX};
+use crate::wire::messenger::{NAME_LEN_MAX, STATUS_MESSAGE_LEN_MAX};
 use crate::wire::{NODE_LEN_MAX, NodeInfo, PackedNodes, Reader};
 use core::fmt;
 
@@ -175,13 +175,13 @@ impl<'a> Profile<'a> {
     /// The user's name, empty when there is none or one that is too long.
     #[must_use]
     pub fn name(&self) -> &'a [u8] {
-        self.last(section::NAME).filter(|text| text.len() <= NAME_MAX).unwrap_or_default()
+        self.last(section::NAME).filter(|text| text.len() <= NAME_LEN_MAX).unwrap_or_default()
     }
 
     /// The user's status message, empty when there is none or one that is too long.
     #[must_use]
     pub fn status_message(&self) -> &'a [u8] {
-        self.last(section::STATUS_MESSAGE).filter(|text| text.len() <= STATUS_MESSAGE_MAX).unwrap_or_default()
+        self.last(section::STATUS_MESSAGE).filter(|text| text.len() <= STATUS_MESSAGE_LEN_MAX).unwrap_or_default()
     }
 
     /// The user's status.

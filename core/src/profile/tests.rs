@@ -138,13 +138,16 @@ fn rewrite<S: Sink>(profile: &Profile<'_>, sink: S) -> Result<S, Full> {
     w.finish()
 }
 
+/// State, key, texts, and a number for the rest.
+type ModelFriend = (u8, [u8; 32], [Vec<u8>; 3], u64);
+
 /// What a profile holds.
 #[derive(Clone, Debug)]
 struct Model {
     keys: [u8; 36],
     texts: [Vec<u8>; 2],
     status: UserStatus,
-    friends: Vec<(u8, [u8; 32], [Vec<u8>; 3], u64)>,
+    friends: Vec<ModelFriend>,
     nodes: [Vec<NodeInfo>; 3],
     others: Vec<(u16, Vec<u8>)>,
 }
@@ -162,12 +165,12 @@ impl Arbitrary for Model {
             NodeInfo { key: PublicKey(key(g)), at: Endpoint::new(ip, u16::arbitrary(g)) }
         };
         let friend = |g: &mut Gen| {
-            let texts = [text(g, REQUEST_MESSAGE_MAX), text(g, NAME_MAX), text(g, STATUS_MESSAGE_MAX)];
+            let texts = [text(g, REQUEST_MESSAGE_MAX), text(g, NAME_LEN_MAX), text(g, STATUS_MESSAGE_LEN_MAX)];
             (u8::arbitrary(g) % 3, key(g), texts, u64::arbitrary(g))
         };
         Self {
             keys: core::array::from_fn(|_| u8::arbitrary(g)),
-            texts: [text(g, NAME_MAX), text(g, STATUS_MESSAGE_MAX)],
+            texts: [text(g, NAME_LEN_MAX), text(g, STATUS_MESSAGE_LEN_MAX)],
             status: UserStatus::from_byte(u8::arbitrary(g) % 3).unwrap(),
             friends: (0..usize::arbitrary(g) % 4).map(|_| friend(g)).collect(),
             nodes: core::array::from_fn(|_| (0..usize::arbitrary(g) % 9).map(|_| node(g)).collect()),

@@ -7,7 +7,7 @@ use super::{
 use crate::UserStatus;
 use crate::crypto::{Nospam, SecretKey};
 use crate::storage::Full;
-use crate::wire::messenger::{NAME_MAX, STATUS_MESSAGE_MAX};
+use crate::wire::messenger::{NAME_LEN_MAX, STATUS_MESSAGE_LEN_MAX};
 use crate::wire::{NODE_LEN_MAX, NodeInfo, Writer};
 
 /// Where a profile goes: a buffer, a file, pages of flash memory.
@@ -99,12 +99,12 @@ impl<S: Sink> ProfileWriter<S> {
 
     /// The user's name; what is longer than 128 bytes is cut.
     pub fn name(&mut self, name: &[u8]) -> Result<(), Full> {
-        self.other(Section { kind: section::NAME, content: &name[..name.len().min(NAME_MAX)] })
+        self.other(Section { kind: section::NAME, content: &name[..name.len().min(NAME_LEN_MAX)] })
     }
 
     /// The user's status message; what is longer than 1007 bytes is cut.
     pub fn status_message(&mut self, text: &[u8]) -> Result<(), Full> {
-        self.other(Section { kind: section::STATUS_MESSAGE, content: &text[..text.len().min(STATUS_MESSAGE_MAX)] })
+        self.other(Section { kind: section::STATUS_MESSAGE, content: &text[..text.len().min(STATUS_MESSAGE_LEN_MAX)] })
     }
 
     /// The user's status.

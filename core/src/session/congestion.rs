@@ -15,7 +15,7 @@ const WINDOW_MIN: u32 = 4;
 pub(crate) const WINDOW_MAX: u32 = 32_768;
 
 /// Assumed before the first measurement: toxcore acknowledges up to a second late.
-const RTT_START_US: u32 = 300_000;
+const RTT_START_US: u32 = 500_000;
 const PROBE_MIN: Duration = Duration::from_millis(60);
 const PROBE_MAX: Duration = Duration::from_secs(4);
 /// Pacing timers are not set shorter than this.
@@ -37,7 +37,8 @@ impl Rtt {
 
     pub(crate) fn sample(&mut self, span: Duration) {
         let now = micros(span);
-        self.min = self.min.min(now);
+        // The minimum is forgotten slowly: paths change.
+        self.min = if now < self.min { now } else { self.min + (now - self.min) / 128 };
         if self.deviation == 0 {
             (self.smoothed, self.deviation) = (now, (now / 2).max(1));
             return;
@@ -57,7 +58,13 @@ impl Rtt {
         Duration::from_micros(u64::from(self.smoothed.min(self.min.saturating_mul(2)))) + Duration::from_millis(3)
     }
 
-    /// How long to wait for any acknowledgement, doubled for each of `tries` in vain.
+    /// How long to wait for any acknowledgement before the peer is told in a small packet how far we are: nodes of our kind
+    /// answer that at once.
+    pub(crate) fn nudge(&self) -> Duration {
+        (self.min() * 2 + PROBE_MIN).min(self.probe(0))
+    }
+
+    /// How long to wait for any acknowledgement before a packet is sent again, doubled for each of `tries` in vain.
     pub(crate) fn probe(&self, tries: u8) -> Duration {
         let wait = u64::from(self.smoothed) + u64::from(self.smoothed.max(self.deviation.saturating_mul(4)));
         (Duration::from_micros(wait).max(PROBE_MIN) * (1 << tries.min(6))).min(PROBE_MAX)

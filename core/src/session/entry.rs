@@ -9,6 +9,7 @@ use crate::storage::Blocks;
 use crate::time::{Instant, Why};
 use crate::wire::session::{CookieText, DataText, HandshakeText, content};
 use crate::{DropReason, Endpoint, Env, cx::Cx};
+use core::time::Duration;
 
 /// A session with one peer.
 #[derive(Debug)]
@@ -40,7 +41,6 @@ pub(crate) enum Pending {
 
 /// How far we are.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the table's entries have one size; nothing may be boxed")]
 pub(crate) enum State {
     /// We ask for a cookie, or wait for an address to ask at.
     CookieRequesting(Opening),
@@ -265,6 +265,19 @@ impl Session {
             }
             State::Established(live) => live.deadline(),
             State::Closing(_) | State::Drained(_) | State::Gone => (Instant::FAR, Why::SessionTimeout),
+        }
+    }
+
+    /// Whether it is established, but nothing was heard for `span`.
+    pub(crate) fn is_silent(&self, now: Instant, span: Duration) -> bool {
+        match &self.state {
+            State::Established(live) => now.reached(live.heard(), span),
+            State::CookieRequesting(_)
+            | State::HandshakeSent(_)
+            | State::NotConfirmed { .. }
+            | State::Closing(_)
+            | State::Drained(_)
+            | State::Gone => false,
         }
     }
 

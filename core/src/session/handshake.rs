@@ -57,6 +57,11 @@ impl Opening {
         (self.tries, self.at) = (0, now);
     }
 
+    /// The same to a new address; a peer whose address flickers is not flooded.
+    pub(crate) fn redirect(&mut self, now: Instant) {
+        (self.tries, self.at) = (0, now.max(self.sent_at + PAUSES[0]));
+    }
+
     /// The handshake with this cookie is the next to be sent.
     pub(crate) const fn use_cookie(&mut self, now: Instant, cookie: [u8; COOKIE_LEN]) {
         self.cookie = cookie;

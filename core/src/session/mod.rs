@@ -24,13 +24,14 @@ mod tests;
 pub(crate) use entry::Session;
 
 use crate::crypto::PublicKey;
-use crate::storage::{Blocks, Full, Id, Slots};
+use crate::storage::{Blocks, Chain, Full, Id, Slots};
 use crate::time::{Deadline, Instant, Why};
 use crate::wire::kind;
-use crate::wire::session::{CONTENT_LEN_MAX, Handshake, content};
+use crate::wire::session::{CONTENT_LEN_MAX, DATA_LEN_MAX, Handshake, content};
 use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Env, Frame, cx::Cx};
 use cookie::CookieJar;
 use core::ops::Range;
+use core::time::Duration;
 use entry::{Pending, State};
 use handshake::Opening;
 use live::{Heard, Live};
@@ -65,6 +66,12 @@ pub(crate) enum SendRefused {
 /// Places in the table that addresses were last found at.
 const HINTS: usize = 32;
 
+/// A packet from an unknown address is tried on sessions that were silent for so long: their peer may have moved.
+const STRAY_SILENCE: Duration = Duration::from_secs(1);
+/// So many tries are allowed in each span.
+const STRAYS: u16 = 32;
+const STRAY_SPAN: Duration = Duration::from_millis(100);
+
 /// All sessions.
 #[derive(Debug)]
 pub(crate) struct Sessions<'s> {
@@ -79,6 +86,9 @@ pub(crate) struct Sessions<'s> {
     notes: bool,
     /// A session has dropped a packet for want of a block.
     starved: bool,
+    /// Packets from unknown addresses that may still be tried before `strays_at` + [`STRAY_SPAN`].
+    strays: u16,
+    strays_at: Instant,
 }
 
 impl<'s> Sessions<'s> {
@@ -93,6 +103,8 @@ impl<'s> Sessions<'s> {
             why: Why::SessionTimeout,
             notes: false,
             starved: false,
+            strays: 0,
+            strays_at: Instant::ZERO,
         }
     }
 
@@ -123,17 +135,9 @@ impl<'s> Sessions<'s> {
     pub(crate) fn set_endpoint(&mut self, now: Instant, id: SessionId, endpoint: Endpoint) {
         let Some(session) = self.table.get_mut(id) else { return };
         match &mut session.state {
-            State::CookieRequesting(opening) => {
-                if session.endpoint == endpoint {
-                    return;
-                }
-                opening.restart(now);
-            }
-            State::HandshakeSent(opening) | State::NotConfirmed { opening, .. } => {
-                if session.endpoint == endpoint {
-                    return;
-                }
-                opening.restart(now);
+            _ if session.endpoint == endpoint => return,
+            State::CookieRequesting(opening) | State::HandshakeSent(opening) | State::NotConfirmed { opening, .. } => {
+                opening.redirect(now);
             }
             State::Established(live) if live.is_direct(now) => return,
             State::Established(_) => {}
@@ -151,11 +155,8 @@ impl<'s> Sessions<'s> {
         session.state = match core::mem::replace(&mut session.state, State::Gone) {
             State::Established(live) => State::Closing(live),
             State::NotConfirmed { cipher, .. } => State::Closing(Live::new(cx.now, cipher, None)),
-            State::CookieRequesting(_)
-            | State::HandshakeSent(_)
-            | State::Closing(_)
-            | State::Drained(_)
-            | State::Gone => State::Gone,
+            State::Closing(live) => State::Closing(live),
+            State::CookieRequesting(_) | State::HandshakeSent(_) | State::Drained(_) | State::Gone => State::Gone,
         };
         if matches!(session.state, State::Gone) {
             self.remove(cx.blocks, id);
@@ -325,6 +326,25 @@ impl<'s> Sessions<'s> {
         }
     }
 
+    /// Takes over what is received and not read; the caller gives the blocks back. A session that has ended is then done.
+    pub(crate) fn take_unread(&mut self, blocks: &mut Blocks<'_>, id: SessionId) -> Chain {
+        let Some(session) = self.table.get_mut(id) else { return Chain::EMPTY };
+        match &mut session.state {
+            State::Established(live) => live.receive.take_unread(),
+            State::Drained(live) => {
+                let unread = live.receive.take_unread();
+                session.end(blocks);
+                self.notes = true;
+                unread
+            }
+            State::CookieRequesting(_)
+            | State::HandshakeSent(_)
+            | State::NotConfirmed { .. }
+            | State::Closing(_)
+            | State::Gone => Chain::EMPTY,
+        }
+    }
+
     /// The highest tag of a packet that is acknowledged together with all before it.
     pub(crate) fn acked_tag(&self, id: SessionId) -> u32 {
         self.live(id).map_or(0, |live| live.send.acked_tag())
@@ -392,22 +412,22 @@ impl<'s> Sessions<'s> {
             Some((id, session)) if !matches!(session.state, State::Established(_)) => Some((id, session)),
             Some(_) | None => None,
         };
-        let (id, note) = if let Some((id, session)) = half_open {
+        let id = if let Some((id, session)) = half_open {
             session.on_handshake(cx, &ticket, &text, frame.from)?;
-            (id, None)
+            id
         } else {
             let mut session = Session::outgoing(owner, ticket.peer, ticket.dht, Opening::new(cx));
             session.on_handshake(cx, &ticket, &text, frame.from)?;
             session.pending = Pending::Incoming;
-            if let Some(old) = known {
-                self.remove(cx.blocks, old);
+            if let Some(old) = known.and_then(|old| self.table.get_mut(old)) {
+                old.end(cx.blocks);
+                self.notes = true;
             }
-            let id = self.insert(cx.blocks, session).map_err(|Full| DropReason::NoRoom)?;
-            (id, known.map(|old| SessionNote::Closed { id: old, owner }))
+            self.insert(cx.blocks, session).map_err(|Full| DropReason::NoRoom)?
         };
         self.hints[hint(&frame.from)] = id.index() as u16;
         self.touch(cx.now, id);
-        Ok(note)
+        Ok(None)
     }
 
     fn on_data<E: Env>(
@@ -422,28 +442,60 @@ impl<'s> Sessions<'s> {
             let Some(session) = self.table.get_mut(id).filter(|session| session.endpoint == frame.from) else {
                 continue;
             };
-            result = match session.on_data(cx, frame.bytes_mut()) {
-                Err(reason @ (DropReason::BadCrypto | DropReason::BadState)) => Err(reason),
-                heard => {
-                    self.hints[hint(&frame.from)] = index as u16;
-                    self.after_data(cx, id, heard)
-                }
-            };
-            if !matches!(result, Err(DropReason::BadCrypto | DropReason::BadState)) {
-                break;
+            match session.on_data(cx, frame.bytes_mut()) {
+                Err(reason @ (DropReason::BadCrypto | DropReason::BadState)) => result = Err(reason),
+                heard => return self.after_data(cx, id, frame.from, heard),
             }
         }
-        result
+        if result == Err(DropReason::Unsolicited) { self.on_stray(cx, frame) } else { result }
     }
 
+    /// A data packet from an unknown address. When it opens, the peer has a new address (its NAT forgot the old one).
+    fn on_stray<E: Env>(
+        &mut self,
+        cx: &mut Cx<'_, 's, E>,
+        frame: &mut Frame<'_>,
+    ) -> Result<Option<SessionNote>, DropReason> {
+        if cx.now.reached(self.strays_at, STRAY_SPAN) {
+            (self.strays, self.strays_at) = (STRAYS, cx.now);
+        }
+        if frame.len > DATA_LEN_MAX {
+            return Err(DropReason::Malformed);
+        }
+        for index in 0..self.table.capacity() {
+            let Some(id) = self.table.id_at(index) else { continue };
+            let Some(session) = self.table.get_mut(id).filter(|session| session.is_silent(cx.now, STRAY_SILENCE))
+            else {
+                continue;
+            };
+            self.strays = self.strays.checked_sub(1).ok_or(DropReason::RateLimited)?;
+            let mut copy = [0; DATA_LEN_MAX];
+            let packet = &mut copy[..frame.len];
+            packet.copy_from_slice(frame.bytes());
+            match session.on_data(cx, packet) {
+                Err(DropReason::NoRoom) => return self.after_data(cx, id, frame.from, Err(DropReason::NoRoom)),
+                Err(_) => {}
+                Ok(heard) => {
+                    frame.bytes_mut().copy_from_slice(packet);
+                    return self.after_data(cx, id, frame.from, Ok(heard));
+                }
+            }
+        }
+        Err(DropReason::Unsolicited)
+    }
+
+    /// A packet of this session from `from` has opened.
     fn after_data<E: Env>(
         &mut self,
         cx: &mut Cx<'_, 's, E>,
         id: SessionId,
+        from: Endpoint,
         heard: Result<Heard, DropReason>,
     ) -> Result<Option<SessionNote>, DropReason> {
         self.starved |= matches!(heard, Err(DropReason::NoRoom));
+        self.hints[hint(&from)] = id.index() as u16;
         let Some(session) = self.table.get_mut(id) else { return Ok(None) };
+        session.endpoint = from;
         let owner = session.owner as usize;
         let note = match heard {
             Ok(Heard::Nothing) => Ok(None),

@@ -3,8 +3,8 @@
 //! In-order packets wait in `ready` for the reader, those behind a gap in `early`. Both keep their blocks, so a reader that
 //! stops fills the pool; what then arrives is dropped unacknowledged and asked for again as soon as there is room.
 //!
-//! A request packet (or `recv_buffer_start` in any packet) acknowledges. One goes out after 32 packets or 10 ms, promptly when
-//! a gap appears, and again and again, ever slower, while a gap stays.
+//! A request packet (or `recv_buffer_start` in any packet) acknowledges. One goes out after 1 to 32 packets, as many as keep
+//! coming without it, or after 10 ms; promptly when a gap appears, and again and again, ever slower, while a gap stays.
 
 use super::request;
 use crate::DropReason;
@@ -13,8 +13,10 @@ use crate::time::Instant;
 use crate::wire::session::content;
 use core::time::Duration;
 
-/// Packets received before an acknowledgement is due.
+/// Packets received before an acknowledgement is due, at most.
 const ACK_PACKETS: u8 = 32;
+/// Acknowledgements after which one more packet is waited for.
+const ACK_PATIENCE: u8 = 4;
 /// How long an acknowledgement waits for company.
 const ACK_DELAY: Duration = Duration::from_millis(10);
 /// Packets behind a gap that prove it to be a loss; fewer may be reordering.
@@ -38,6 +40,10 @@ pub(crate) struct ReceiveWindow {
     end: u32,
     /// Packets since the last acknowledgement.
     unacked: u8,
+    /// With so many an acknowledgement is due: a peer with a small window must not wait for the timer.
+    ack_after: u8,
+    /// Acknowledgements since that number grew.
+    acks: u8,
     /// Of those: behind a gap.
     behind_gap: u8,
     /// Requests in vain since the first missing packet last arrived.
@@ -58,6 +64,8 @@ impl ReceiveWindow {
             next: number,
             end: number,
             unacked: 0,
+            ack_after: 1,
+            acks: 0,
             behind_gap: 0,
             asks: 0,
             refused: false,
@@ -94,7 +102,7 @@ impl ReceiveWindow {
         }
         self.unacked = self.unacked.saturating_add(1);
         if self.next == self.end {
-            self.ask_by(if self.unacked >= ACK_PACKETS { now } else { now + ACK_DELAY });
+            self.ask_by(if self.unacked >= self.ack_after { now } else { now + ACK_DELAY });
         } else {
             self.behind_gap = self.behind_gap.saturating_add(1);
             let prompt = if self.behind_gap >= GAP_PACKETS { now } else { now + GAP_DELAY };
@@ -154,6 +162,11 @@ impl ReceiveWindow {
         blocks.front(&self.ready).map(crate::storage::Block::bytes)
     }
 
+    /// Hands over what is not read yet.
+    pub(crate) fn take_unread(&mut self) -> Chain {
+        core::mem::take(&mut self.ready)
+    }
+
     /// Drops the packet that [`Self::peek`] shows. True when there was one.
     pub(crate) fn pop(&mut self, blocks: &mut Blocks<'_>) -> bool {
         let id = blocks.pop_front(&mut self.ready);
@@ -204,8 +217,21 @@ impl ReceiveWindow {
         let is_due = now >= self.ask_at;
         if is_due {
             self.ask_at = Instant::FAR;
+            self.learn();
         }
         is_due
+    }
+
+    /// The timer ran out before `ack_after` packets came: the peer waits for acknowledgements. Otherwise it may do with fewer.
+    fn learn(&mut self) {
+        if self.unacked >= self.ack_after {
+            self.acks += 1;
+            if self.acks == ACK_PATIENCE {
+                (self.acks, self.ack_after) = (0, (self.ack_after + 1).min(ACK_PACKETS));
+            }
+        } else if self.unacked > 0 {
+            (self.acks, self.ack_after) = (0, self.unacked / 2 + 1);
+        }
     }
 
     /// When a request packet is due.

@@ -37,6 +37,8 @@ pub(crate) struct SendWindow {
     /// When a used up burst is renewed; `FAR` while it is not used up.
     pace_at: Instant,
     probes: u8,
+    /// The peer was told how far we are, since it last acknowledged something.
+    nudged: bool,
     rtt: Rtt,
     congestion: Congestion,
 }
@@ -63,6 +65,7 @@ impl SendWindow {
             probe_at: Instant::FAR,
             pace_at: Instant::FAR,
             probes: 0,
+            nudged: false,
             rtt: Rtt::new(handshake),
             congestion: Congestion::new(number),
         }
@@ -137,7 +140,7 @@ impl SendWindow {
             (self.timed, self.timed_at) = (self.next, now);
         }
         if self.probe_at == Instant::FAR {
-            self.probe_at = now + self.rtt.probe(0);
+            self.probe_at = now + self.rtt.nudge();
         }
         self.next = self.next.wrapping_add(1);
         blocks.push_back(&mut self.sent, id);
@@ -262,17 +265,17 @@ impl SendWindow {
     }
 
     fn on_progress(&mut self, now: Instant, acked: u32, in_flight: u32) {
-        self.probes = 0;
+        (self.probes, self.nudged) = (0, false);
         self.congestion.on_acked(acked, in_flight, &self.rtt);
         if self.congestion.burst_left() {
             self.pace_at = Instant::FAR;
         }
         let idle = self.holes.is_empty() && self.sent.is_empty();
-        self.probe_at = if idle { Instant::FAR } else { now + self.rtt.probe(0) };
+        self.probe_at = if idle { Instant::FAR } else { now + self.rtt.nudge() };
     }
 
     /// Renews the burst, and suspects the first packet in flight to be lost after a long silence. True when the peer should
-    /// also be told how far we are.
+    /// be told how far we are.
     pub(crate) fn on_timeout(&mut self, now: Instant, blocks: &mut Blocks<'_>) -> bool {
         if now >= self.pace_at {
             self.congestion.refill();
@@ -281,10 +284,15 @@ impl SendWindow {
         if now < self.probe_at {
             return false;
         }
+        if !self.nudged {
+            (self.nudged, self.probe_at) = (true, now + self.rtt.probe(0));
+            return true;
+        }
         self.probes = self.probes.saturating_add(1);
         self.probe_at = now + self.rtt.probe(self.probes);
-        self.timed_at = Instant::ZERO;
+        // The answer to one probe may still be to the packet itself: toxcore acknowledges late, and we must learn it.
         if self.probes > 1 {
+            self.timed_at = Instant::ZERO;
             self.congestion.on_silence();
         }
         if self.resend == 0 {

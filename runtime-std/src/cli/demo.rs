@@ -26,7 +26,10 @@ pub(super) async fn run() -> Result<(), Failure> {
         Err(Failure { code: 1, message: format!("demo: not finished after {} s", TIMEOUT.as_secs()) })
     };
     act(start).or(too_long).await?;
-    println!("{:7.3} s  done: everything above went through UDP on 127.0.0.1, encrypted", start.elapsed().as_secs_f64());
+    println!(
+        "{:7.3} s  done: everything above went through UDP on 127.0.0.1, encrypted",
+        start.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! `bluering node`: a bootstrap node.
 
 use super::{Failure, bootstrap_all, end_signal};
-use bluering::core::crypto::SecretKey;
 use bluering::core::Limits;
+use bluering::core::crypto::SecretKey;
 use bluering::{BootstrapNode, Builder, Listen, MOTD_LEN_MAX, private_file};
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;

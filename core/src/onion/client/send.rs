@@ -61,13 +61,12 @@ impl<'s> OnionClient<'s> {
     }
 
     fn next_request<E: Env>(&mut self, cx: &Cx<'_, 's, E>) -> Option<Request> {
-        if self.requests.has_room(Owner::Ourselves) {
-            if let Some(place) = self.announcement.due(cx.now) {
-                self.announcement.sent(cx.now, place);
-                let node = self.announcement.get(place);
-                let (ping_id, path) = node.ping_id();
-                return Some(Request { owner: Owner::Ourselves, node: node.info(), ping_id: *ping_id, path });
-            }
+        let due = self.announcement.due(cx.now).filter(|_| self.requests.has_room(Owner::Ourselves));
+        if let Some(place) = due {
+            self.announcement.sent(cx.now, place);
+            let node = self.announcement.get(place);
+            let (ping_id, path) = node.ping_id();
+            return Some(Request { owner: Owner::Ourselves, node: node.info(), ping_id: *ping_id, path });
         }
         if let Some((owner, node)) = self.requests.take_wanted() {
             return Some(Request { owner, node, ping_id: [0; 32], path: PathId::NONE });

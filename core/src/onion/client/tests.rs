@@ -10,7 +10,7 @@ const DHT_KEY: u8 = 0x9c;
 
 #[test]
 fn alone_with_one_node_we_are_connected_within_half_a_second() {
-    for seed in 0..20 {
+    for seed in 0..12 {
         let mut world = World::new(seed, 1);
         let client = world.client(DESKTOP);
         let took = world.connect(client, 2000);
@@ -64,7 +64,7 @@ fn a_friend_who_comes_later_hears_of_us_within_moments() {
 
 #[test]
 fn a_friend_with_a_new_data_key_is_noticed_within_a_second() {
-    for seed in 0..10 {
+    for seed in 0..4 {
         let mut world = World::new(seed, 5);
         let (alice, bob) = (world.client(DESKTOP), world.client(DESKTOP));
         world.connect(bob, 2000).unwrap();
@@ -114,7 +114,7 @@ fn lost_packets_only_cost_time() {
     for (drop_every, servers, connected_ms, found_ms) in
         [(20, 1, 6000, 16_000), (20, 25, 2000, 4000), (7, 1, 20_000, 80_000), (7, 25, 10_000, 20_000)]
     {
-        for seed in 0..6 {
+        for seed in 0..3 {
             let mut world = World::new(seed, servers);
             world.drop_every = drop_every;
             let (alice, bob) = (world.client(DESKTOP), world.client(DESKTOP));
@@ -122,7 +122,6 @@ fn lost_packets_only_cost_time() {
             assert!(took.is_some(), "1/{drop_every} lost, {servers} servers, seed {seed}");
             world.befriend(alice, 0, bob);
             let found = world.time_of_mail(found_ms, bob, alice, DHT_KEY);
-            std::println!("1/{drop_every} lost, {servers} servers: connected after {took:?}, found after {found:?}");
             assert!(found.is_some(), "1/{drop_every} lost, {servers} servers, seed {seed}");
         }
     }
@@ -143,7 +142,6 @@ fn idle_clients_are_quiet() {
         }
         world.run_ms(300_000);
         let sent = world.clients[client].sent_in(world.now, 100);
-        std::println!("{servers} servers: {sent} datagrams in 100 s");
         assert!(sent <= per_100_s, "{servers} servers: {sent} in 100 s");
         assert!(sent >= 5 && world.clients[client].onion.is_connected(world.now));
     }
@@ -154,20 +152,19 @@ fn searches_get_rare_with_time() {
     let mut world = World::new(3, 25);
     let client = world.client(DESKTOP);
     world.connect(client, 2000).unwrap();
-    for index in 0..10 {
+    for index in 0..4 {
         let (now, key) = (world.now, PublicKey([index as u8 + 1; 32]));
         world.with(client, |client| client.onion.add_friend(now, index, key));
     }
     world.run_ms(1000);
     let young = world.clients[client].sent_in(world.now, 1);
-    assert!((50..150).contains(&young), "{young} in the first second");
+    assert!((20..150).contains(&young), "{young} in the first second");
     world.run_ms(60_000);
     let later = world.clients[client].sent_in(world.now, 10);
-    assert!(later < 400, "{later} in 10 s after a minute");
+    assert!(later < 160, "{later} in 10 s after a minute");
     world.run_ms(3 * 3_600_000);
     let old = world.clients[client].sent_in(world.now, 1000);
-    std::println!("{young} {later} {old}");
-    assert!((80..400).contains(&old), "{old} in 1000 s after three hours");
+    assert!((80..250).contains(&old), "{old} in 1000 s after three hours");
 }
 
 #[test]
@@ -328,7 +325,7 @@ fn answers_cannot_make_us_ask_without_end() {
         }
         let nodes = crate::wire::PackedNodes::parse_udp(&bytes, 4).unwrap();
         let it = &mut world.clients[client];
-        it.onion.ask_further(&mut it.bench.cx(), &asked(), nodes, &Endpoint::v4([8, 8, 8, 8], 1));
+        it.onion.ask_further(&it.bench.cx(), &asked(), nodes, &Endpoint::v4([8, 8, 8, 8], 1));
         wanted += std::iter::from_fn(|| it.onion.requests.take_wanted()).count();
     }
     assert!((1..=SEARCH_BURST as usize).contains(&wanted), "{wanted}");
@@ -345,7 +342,7 @@ fn local_nodes_count_only_from_local_relays() {
         local.emit(&mut crate::wire::Writer::new(&mut bytes));
         let nodes = crate::wire::PackedNodes::parse_udp(&bytes, 4).unwrap();
         let it = &mut world.clients[client];
-        it.onion.ask_further(&mut it.bench.cx(), &Pending::VACANT, nodes, &Endpoint::v4(from, 1));
+        it.onion.ask_further(&it.bench.cx(), &Pending::VACANT, nodes, &Endpoint::v4(from, 1));
         assert_eq!(it.onion.requests.has_wanted(), counts);
     }
 }
@@ -384,13 +381,98 @@ fn a_removed_friend_leaves_nothing_behind() {
     assert!(!world.clients[carol].inbox.is_empty());
 }
 
+#[test]
+fn bootstrap_nodes_serve_before_the_dht_answers() {
+    let mut world = World::new(5, 3);
+    let nodes: Vec<_> = world.servers.iter().map(|server| server.info()).collect();
+    world.servers.iter_mut().for_each(|server| server.up = false);
+    let client = world.client(Sizes { path_nodes: 0, ..DESKTOP });
+    world.clients[client].onion = OnionClient::new(DESKTOP.tables());
+    world.servers.iter_mut().for_each(|server| server.up = true);
+    world.with(client, |client| nodes.iter().for_each(|node| client.onion.add_bootstrap(*node)));
+    let took = world.connect(client, 2000);
+    assert!(took.is_some_and(|ms| ms < 400), "{took:?}");
+    assert_eq!(world.clients[client].onion.path_nodes().count(), 3);
+}
+
+#[test]
+fn a_request_is_repeated_for_a_new_run_of_the_friend_until_the_friend_answers() {
+    let mut world = World::new(5, 3);
+    let (alice, bob) = (world.client(DESKTOP), world.client(DESKTOP));
+    world.connect(bob, 2000).unwrap();
+    world.befriend(alice, 0, bob);
+    let now = world.now;
+    world.with(alice, |alice| alice.onion.send_request(now, 0));
+    world.time_of_mail(2000, bob, alice, REQUEST).unwrap();
+    world.restart(bob, DESKTOP);
+    let took = world.time_of_mail(3000, bob, alice, REQUEST);
+    assert!(took.is_some_and(|ms| ms < 1500), "{took:?}");
+    let key = world.clients[bob].bench.me.dht.public;
+    world.with(alice, |alice| alice.onion.set_friend_dht_key(0, Some(key)));
+    world.restart(bob, DESKTOP);
+    assert_eq!(world.time_of_mail(10_000, bob, alice, REQUEST), None);
+    assert!(world.clients[bob].inbox.iter().any(|(_, _, first)| *first == DHT_KEY));
+}
+
+/// A friend who writes to us is there: an old search wakes up.
+#[test]
+fn a_sign_of_life_makes_a_search_young() {
+    let mut world = World::new(5, 3);
+    let (alice, bob) = (world.client(DESKTOP), world.client(DESKTOP));
+    world.clients[bob].up = false;
+    world.befriend(alice, 0, bob);
+    world.run_ms(4_000_000);
+    world.restart(bob, DESKTOP);
+    world.connect(bob, 2000).unwrap();
+    let key = world.clients[bob].bench.me.dht.public;
+    world.with(alice, |alice| alice.onion.set_friend_dht_key(0, Some(key)));
+    let took = world.time_of_mail(3000, bob, alice, DHT_KEY);
+    assert!(took.is_some_and(|ms| ms < 600), "{took:?}");
+}
+
+quickcheck::quickcheck! {
+    /// Whatever is done to it and whatever arrives, it neither panics nor gets busy (the world checks that), and it keeps to
+    /// its rate.
+    fn any_order_of_events_is_survived(events: Vec<(u8, u8, u16)>, seed: u8) -> bool {
+        let mut world = World::new(seed, 3);
+        let client = world.client(Sizes { pending: 8, friends: 3, ..DESKTOP });
+        let start = world.now;
+        for (what, index, arg) in events {
+            let (now, index) = (world.now, usize::from(index % 4));
+            match what % 10 {
+                0 => world.with(client, |it| it.onion.add_friend(now, index, PublicKey([arg as u8 | 1; 32]))),
+                1 => world.with(client, |it| it.onion.remove_friend(index)),
+                2 => world.with(client, |it| it.onion.set_friend_online(now, index, arg % 2 == 0)),
+                3 => world.with(client, |it| it.onion.send_request(now, index)),
+                4 => world.with(client, |it| it.onion.set_friend_dht_key(index, Some(PublicKey([arg as u8; 32])))),
+                5 => world.servers[index % 3].up = arg % 2 == 0,
+                6 => world.introduce(client, index % 3),
+                7 => {
+                    let mut bytes = [arg as u8; 300];
+                    bytes[0] = [0x84, 0x86, 0x88, 0x8e][index];
+                    let len = usize::from(arg) % 300;
+                    let from = world.servers[0].at;
+                    let _ = world.inject(client, from, &bytes[..len]);
+                }
+                8 => world.drop_every = u64::from(arg % 5),
+                _ => world.run_ms(u64::from(arg % 1000)),
+            }
+        }
+        world.run_ms(1000);
+        let sent = world.clients[client].sent.len() as u128;
+        sent <= 200 + world.now.since(start).as_millis() / 8
+    }
+}
+
 /// Memory of the tables: what a microcontroller pays per entry.
 #[test]
 fn entries_stay_small() {
-    assert!(size_of::<PathNode>() <= 60, "{}", size_of::<PathNode>());
-    assert!(size_of::<Path>() <= 248, "{}", size_of::<Path>());
-    assert!(size_of::<SelfNode>() <= 128, "{}", size_of::<SelfNode>());
-    assert!(size_of::<Pending>() <= 112, "{}", size_of::<Pending>());
-    assert!(size_of::<OnionFriend>() <= 680, "{}", size_of::<OnionFriend>());
-    assert!(size_of::<OnionClient<'_>>() <= 320, "{}", size_of::<OnionClient<'_>>());
+    let sizes = [
+        size_of::<PathNode>(),
+        size_of::<Path>(),
+        size_of::<SelfNode>(),
+        size_of::<Pending>(),
+        size_of::<OnionFriend>(),
+    ];
+    assert_eq!(sizes, [60, 240, 128, 112, 664]);
 }

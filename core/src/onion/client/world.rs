@@ -54,6 +54,18 @@ pub(super) struct Sizes {
 pub(super) const DESKTOP: Sizes = Sizes { path_nodes: 32, paths: 12, friends: 12, self_nodes: 12, pending: 64 };
 pub(super) const TINY: Sizes = Sizes { path_nodes: 1, paths: 2, friends: 1, self_nodes: 1, pending: 4 };
 
+impl Sizes {
+    pub(super) fn tables(self) -> OnionTables<'static> {
+        OnionTables {
+            path_nodes: leak(self.path_nodes, || PathNode::VACANT),
+            paths: leak(self.paths, || Path::VACANT),
+            friends: leak(self.friends, || OnionFriend::VACANT),
+            self_nodes: leak(self.self_nodes, || SelfNode::VACANT),
+            pending: leak(self.pending, || Pending::VACANT),
+        }
+    }
+}
+
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) servers: Vec<Server>,
@@ -298,13 +310,7 @@ impl Server {
 
 impl Client {
     fn new(seed: u8, at: Endpoint, sizes: Sizes) -> Self {
-        let onion = OnionClient::new(OnionTables {
-            path_nodes: leak(sizes.path_nodes, || PathNode::VACANT),
-            paths: leak(sizes.paths, || Path::VACANT),
-            friends: leak(sizes.friends, || OnionFriend::VACANT),
-            self_nodes: leak(sizes.self_nodes, || SelfNode::VACANT),
-            pending: leak(sizes.pending, || Pending::VACANT),
-        });
+        let onion = OnionClient::new(sizes.tables());
         let bench = Bench::new(seed | 0x80);
         Self { bench, onion, at, up: true, inbox: vec![], sent: vec![], drops: vec![], busy: 0 }
     }

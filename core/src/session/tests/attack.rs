@@ -99,6 +99,22 @@ fn cookie_requests_are_limited() {
 }
 
 #[test]
+fn replays_move_no_session() {
+    let mut world = World::connected(4, [64, 64]);
+    world.run(20_000);
+    world.now = world.now + Duration::from_secs(2);
+    let log = world.log.clone();
+    let before: Vec<_> = world.parties.iter().map(picture).collect();
+    for flight in log.iter().filter(|flight| flight.bytes[0] == kind::CRYPTO_DATA) {
+        let party = world.parties.iter_mut().find(|party| party.endpoint == flight.to).unwrap();
+        party.bench.now = world.now;
+        party.receive(&flight.bytes, Endpoint::v4([6, 6, 6, 6], 6));
+        assert_eq!(party.sessions.endpoint(party.id()), Some(flight.from));
+    }
+    assert_eq!(before, world.parties.iter().map(picture).collect::<Vec<_>>());
+}
+
+#[test]
 fn packets_of_nobody_are_unsolicited() {
     let mut world = World::connected(4, [64, 64]);
     let data = world.log.iter().rev().find(|flight| flight.bytes[0] == kind::CRYPTO_DATA).unwrap().clone();

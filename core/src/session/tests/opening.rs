@@ -201,3 +201,16 @@ impl World {
         assert_eq!(self.alice().sessions.table.len(), 4);
     }
 }
+
+#[test]
+fn a_session_follows_its_peer_to_a_new_address() {
+    let mut world = World::connected(1, [8, 8]);
+    world.run(10_000);
+    let moved = Endpoint::v4([10, 7, 7, 7], 99);
+    world.alice().endpoint = moved;
+    world.alice().send(b"\x40here", 1).unwrap();
+    assert!(world.run_until(10_000, |w| w.parties[0].acked() == 1));
+    let id = world.bob().id();
+    assert_eq!(world.bob().sessions.endpoint(id), Some(moved));
+    assert_eq!((closed(world.bob()), world.bob().inbox.len()), (0, 1));
+}

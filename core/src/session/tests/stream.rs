@@ -145,7 +145,7 @@ fn a_lost_tail_is_found() {
     world.loss = 0;
     let start = world.now;
     assert!(world.run_until(5000, |w| w.parties[1].inbox.len() == 10));
-    assert!(world.now.since(start) < Duration::from_millis(900), "{:?}", world.now.since(start));
+    assert!(world.now.since(start) < Duration::from_millis(250), "{:?}", world.now.since(start));
 }
 
 #[test]
@@ -168,5 +168,5 @@ fn a_receipt_takes_little_more_than_a_round_trip() {
     let start = world.now;
     world.alice().send(&[64; 1373], 7).unwrap();
     assert!(world.run_until(1000, |w| w.parties[0].acked() == 7));
-    assert!(world.now.since(start) <= Duration::from_millis(51), "{:?}", world.now.since(start));
+    assert!(world.now.since(start) <= Duration::from_millis(41), "{:?}", world.now.since(start));
 }

@@ -16,7 +16,7 @@ fn sizes_are_those_of_toxcore() {
     assert_eq!((ANNOUNCE_REQUEST_LEN, ANNOUNCE_REQUEST_LEN + announce::GROUP_EXTRA_MAX), (177, 313));
     assert_eq!((announce::RESPONSE_LEN_MIN, announce::RESPONSE_LEN_MAX), (82, 286));
     assert_eq!((data::REQUEST_OVER, data::REQUEST_DATA_AT, data::RESPONSE_LEN_MAX), (105, 153, 1069));
-    assert!(data::REQUEST_DATA_AT + DATA_MAX <= path::PAYLOAD_MAX);
+    const { assert!(data::REQUEST_DATA_AT + DATA_MAX <= path::PAYLOAD_MAX) };
 }
 
 #[test]
@@ -126,7 +126,7 @@ quickcheck! {
         let mut announce: Vec<u8> = std::iter::repeat_n(7, 41).collect();
         announce[0] = data::DHT_KEY_ANNOUNCE;
         for _ in 0..tail.len() % 5 {
-            announce.push(if bytes.len() % 2 == 0 { 2 } else { 130 });
+            announce.push(if bytes.len().is_multiple_of(2) { 2 } else { 130 });
             announce.extend([3; 38]);
         }
         let parsed = DhtKeyAnnounce::parse(&announce).unwrap();

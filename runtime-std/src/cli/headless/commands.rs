@@ -57,7 +57,9 @@ impl Headless {
             "save" => self.save(args).await?,
             "freeze" => self.freeze(args).await?,
             "quit" => self.quit(args).await?,
-            "help" => json!({"commands": COMMANDS.iter().map(|(name, args)| ((*name).to_string(), json!(args))).collect::<Map<_, _>>()}),
+            "help" => {
+                json!({"commands": COMMANDS.iter().map(|(name, args)| ((*name).to_string(), json!(args))).collect::<Map<_, _>>()})
+            }
             "flood" => return self.start_flood(args, id).await.map(|()| None),
             "sink" => self.sink(args)?,
             command => return Err(format!("unknown command {command}")),

@@ -2,9 +2,9 @@
 
 use super::output::{hex, text};
 use super::{Failure, Headless};
+use bluering::ToxEvent;
 use bluering::core::crypto::PublicKey;
 use bluering::core::{Connection, FriendId, MessageKind, UserStatus};
-use bluering::ToxEvent;
 use serde_json::{Value, json};
 
 impl Headless {
@@ -25,9 +25,7 @@ impl Headless {
 
     async fn auto_accept(&mut self, key: PublicKey) -> Result<(), Failure> {
         match self.tox.accept(key).await {
-            Ok(friend) => {
-                Ok(self.out.emit("auto_accepted", json!({"pk": hex(&key.0), "friend": friend.index()}))?)
-            }
+            Ok(friend) => Ok(self.out.emit("auto_accepted", json!({"pk": hex(&key.0), "friend": friend.index()}))?),
             Err(error) => {
                 let error = super::commands::add_friend_error("tox_friend_add_norequest", &error);
                 Ok(self.out.emit("internal_error", json!({"where": "friend_request", "error": error}))?)
@@ -56,9 +54,7 @@ fn line(event: &ToxEvent) -> (&'static str, Value) {
         ToxEvent::FriendConnection { friend, connection } => {
             ("friend_connection", json!({"friend": friend.index(), "status": connection_name(*connection)}))
         }
-        ToxEvent::FriendName { friend, name } => {
-            ("friend_name", json!({"friend": friend.index(), "name": text(name)}))
-        }
+        ToxEvent::FriendName { friend, name } => ("friend_name", json!({"friend": friend.index(), "name": text(name)})),
         ToxEvent::FriendStatusMessage { friend, text: words } => {
             ("friend_status_message", json!({"friend": friend.index(), "text": text(words)}))
         }
