@@ -183,3 +183,131 @@ impl std::error::Error for SaveError {
         Some(&self.source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bluering_core::crypto::{Nospam, SecretKey};
+    use bluering_core::profile::ProfileWriter;
+
+    /// A folder that goes when dropped.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(test: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("bluering-{test}-{}", std::process::id()));
+            fs::create_dir_all(&path).expect("a folder");
+            Self(path)
+        }
+
+        fn file(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let names = fs::read_dir(&self.0).expect("readable").flatten();
+            names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn profile(name: &[u8]) -> Vec<u8> {
+        let mut writer = ProfileWriter::new(Vec::new(), Nospam([1; 4]), &SecretKey::from_bytes([5; 32])).expect("room");
+        writer.name(name).expect("room");
+        writer.finish().expect("room")
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_replaced() {
+        let folder = Folder::new("replace");
+        let path = folder.file("me.tox");
+        let (store, bytes) = ProfileStore::open(&path).expect("an empty place");
+        assert!(bytes.is_none());
+        store.write(&profile(b"one")).expect("writable");
+        store.write(&profile(b"two")).expect("writable");
+        let (again, bytes) = ProfileStore::open(&path).expect("a profile");
+        assert_eq!(bytes.expect("content").as_slice(), profile(b"two"));
+        again.write(&profile(b"three")).expect("writable");
+        assert_eq!(fs::read(&path).expect("readable"), profile(b"three"));
+        assert_eq!(folder.names(), ["me.tox"], "nothing is left over");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_read_and_links_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = Folder::new("owner");
+        let (path, link) = (folder.file("me.tox"), folder.file("link.tox"));
+        fs::write(&path, profile(b"one")).expect("writable");
+        symlink(&path, &link).expect("links");
+        let (store, _) = ProfileStore::open(&link).expect("a profile");
+        store.write(&profile(b"two")).expect("writable");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&path).expect("readable"), profile(b"two"));
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        fs::remove_file(&path).expect("removable");
+        assert!(matches!(ProfileStore::open(&link).expect_err("dangling").why(), Unusable::Io(_)));
+    }
+
+    #[test]
+    fn what_is_no_profile_is_named_and_left_alone() {
+        let folder = Folder::new("foreign");
+        let good = profile(b"me");
+        let mut wrong_key = good.clone();
+        wrong_key[30] ^= 1;
+        for (content, name) in [
+            (b"toxEsave and more".as_slice(), "encrypted"),
+            (b"a letter to somebody".as_slice(), "not a Tox profile"),
+            (&good[..good.len() - 20], "cut off"),
+            (b"".as_slice(), "cut off"),
+            (&wrong_key, "does not belong"),
+        ] {
+            let path = folder.file("file");
+            fs::write(&path, content).expect("writable");
+            let error = ProfileStore::open(&path).expect_err(name).to_string();
+            assert!(error.contains(name) && error.contains("file") && !error.contains('\n'), "{error}");
+            assert_eq!(fs::read(&path).expect("readable"), content);
+        }
+        assert!(matches!(ProfileStore::open(&folder.0).expect_err("a folder").why(), Unusable::NoFile));
+    }
+
+    #[test]
+    fn a_file_that_came_meanwhile_is_not_replaced() {
+        let folder = Folder::new("meanwhile");
+        let path = folder.file("me.tox");
+        let (store, _) = ProfileStore::open(&path).expect("an empty place");
+        fs::write(&path, b"somebody else's").expect("writable");
+        assert!(store.write(&profile(b"me")).is_err());
+        assert_eq!(fs::read(&path).expect("readable"), b"somebody else's");
+        assert_eq!(folder.names(), ["me.tox"]);
+    }
+
+    /// A crash before the rename leaves the old profile and a part of the new file, which is no obstacle.
+    #[test]
+    fn a_crash_in_the_middle_leaves_the_old_profile() {
+        let folder = Folder::new("crash");
+        let path = folder.file("me.tox");
+        fs::write(&path, profile(b"old")).expect("writable");
+        let new = folder.file(&new_name(&path).expect("a name").to_string_lossy());
+        fs::write(&new, &profile(b"new")[..30]).expect("writable");
+        let (store, bytes) = ProfileStore::open(&path).expect("the old profile");
+        assert_eq!(bytes.expect("content").as_slice(), profile(b"old"));
+        store.write(&profile(b"newer")).expect("writable");
+        assert_eq!((fs::read(&path).expect("readable"), folder.names().len()), (profile(b"newer"), 1));
+    }
+
+    #[test]
+    fn a_folder_that_went_away_is_an_error() {
+        let folder = Folder::new("gone");
+        let path = folder.file("me.tox");
+        let (store, _) = ProfileStore::open(&path).expect("an empty place");
+        drop(folder);
+        let error = store.write(&profile(b"me")).expect_err("no folder").to_string();
+        assert!(error.starts_with("cannot write the profile ") && error.contains("me.tox"), "{error}");
+    }
+}

@@ -153,7 +153,7 @@ mod tests {
     fn addresses_need_no_lookup_and_bad_names_are_named() {
         let at = smol::block_on(resolve("::1", 7)).expect("an address");
         assert_eq!(at, ["[::1]:7".parse().expect("an address")]);
-        let error = smol::block_on(resolve("no host has a space", 7)).expect_err("not a name");
-        assert!(error.to_string().contains("'no host has a space'"), "{error}");
+        let error = smol::block_on(resolve("two..dots", 7)).expect_err("not a name");
+        assert!(error.to_string().contains("'two..dots'"), "{error}");
     }
 }

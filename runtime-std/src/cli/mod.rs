@@ -197,7 +197,7 @@ mod tests {
             (&["headless", "--bootstrap", "x:1"], &["x:1", "--bootstrap", "HOST:PORT:PUBLICKEY"]),
             (&["headless", "--secret-key", "AB"], &["AB", "64 hexadecimal digits"]),
             (&["headless", "--nonsense"], &["--nonsense"]),
-            (&["headless", "--max-seconds", "-1"], &["--max-seconds"]),
+            (&["headless", "--max-seconds=-1"], &["--max-seconds", "-1"]),
             (&["frobnicate"], &["frobnicate"]),
             (&["node"], &["--udp", "--keys"]),
             (&["id", "check"], &["<TOX_ID>"]),
