@@ -1,1 +1,54 @@
-//! Under construction.
+//! Tox on std hosts: BlueRing's core behind a UDP socket, a clock and a file, on smol.
+//!
+//! One task, the [`Runner`], owns the node. Applications hold a [`Tox`] to command it and [`Events`] to hear from it:
+//!
+//! ```no_run
+//! use bluering::{Builder, ToxEvent};
+//!
+//! smol::block_on(async {
+//!     let (tox, mut events) = Builder::new().profile("me.tox").start()?;
+//!     println!("my Tox ID is {}", tox.me().await?.tox_id);
+//!     while let Some(event) = events.next().await {
+//!         if let ToxEvent::FriendRequest { key, .. } = event {
+//!             println!("{key} wants to be a friend");
+//!         }
+//!     }
+//!     Ok::<(), Box<dyn std::error::Error>>(())
+//! });
+//! ```
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `builder`, `handle`, `event`, `contacts` | what an application sees |
+//! | `runner`, `room`, `socket`, `env`, `suite` | the task, its socket, clock, randomness and primitives |
+//! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
+//! | `resolve` | bootstrap lines and host names |
+
+mod builder;
+mod contacts;
+mod env;
+mod event;
+mod handle;
+mod profile_store;
+mod resolve;
+mod room;
+mod runner;
+mod saver;
+mod snapshot;
+mod socket;
+mod suite;
+
+pub use builder::{Builder, MOTD_LEN_MAX, StartError};
+pub use contacts::Friend;
+pub use env::{HostEnv, rng};
+pub use event::{Events, ToxEvent};
+pub use handle::{BootstrapError, CommandError, Me, SentMessages, Stopped, Tox};
+pub use profile_store::{LoadError, ProfileBytes, ProfileStore, SaveError, Unusable, private_file};
+pub use resolve::{BootstrapLineError, BootstrapNode, ResolveError, resolve};
+pub use runner::Runner;
+pub use socket::{BindError, Listen, PORT_FIRST, PORT_LAST, Ports};
+pub use suite::HostSuite;
+
+pub use bluering_core as core;
+
+use event::EventSender;

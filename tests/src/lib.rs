@@ -1,1 +1,130 @@
-//! Under construction.
+//! The harness: real programs that talk over a network of their own, driven line by line.
+//!
+//! A [`Net`] is a network namespace with nothing but `lo`, so that no packet of a test leaves the machine. In it run a
+//! [`Node`] to bootstrap from and [`Peer`]s that chat; each is either c-toxcore or ours ([`Kind`]), and no scenario
+//! knows which. [`Pair`] is where most scenarios begin: two peers, online and friends.
+//!
+//! Nothing here skips: what is missing is an error that says what to install. Run with
+//!
+//! ```text
+//! apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23      # and as root, for the namespaces
+//! cargo test  -p bluering-tests                                       # what needs none of that
+//! cargo test  -p bluering-tests --features interop
+//! cargo bench -p bluering-tests --features interop -- --quick         # without --quick: minutes, and medians
+//! ```
+
+pub mod bench;
+pub mod measure;
+mod net;
+mod node;
+mod pair;
+mod peer;
+mod programs;
+#[cfg(feature = "interop")]
+pub mod sodium;
+pub mod table;
+
+pub use net::Net;
+pub use node::Node;
+pub use pair::Pair;
+pub use peer::{Heard, Peer};
+pub use programs::Kind;
+
+use core::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What to install when something is missing.
+pub const INSTALL: &str = "apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23";
+
+/// Why a scenario ended early, told for a person.
+pub struct Failure(pub String);
+
+/// The result of a scenario or of one of its steps.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure that says this.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(why: io::Error) -> Self {
+        Self(why.to_string())
+    }
+}
+
+/// Fails with `text` unless `truth`.
+///
+/// # Errors
+/// The text.
+pub fn ensure(truth: bool, text: impl FnOnce() -> String) -> Outcome {
+    if truth { Ok(()) } else { Err(Failure(text())) }
+}
+
+/// A child process that ends with its owner. Only this very process is killed, by its id.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A new directory, removed when dropped.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When the system's directory for temporary files cannot be written.
+    pub fn new() -> Outcome<Self> {
+        let path = std::env::temp_dir().join(unique("bluering"));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of a file in it, as text for a command line.
+    #[must_use]
+    pub fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // Left behind at worst.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A name that no other process and no other call has: `prefix-PID-COUNT`.
+fn unique(prefix: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}

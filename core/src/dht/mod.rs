@@ -1,1 +1,276 @@
-//! Under construction.
+//! The DHT: who is near.
+//!
+//! Each node has a DHT key; the distance of two keys is their XOR. The *close list* remembers nodes that have answered us,
+//! many near our own key and some far away. A *search* holds the eight nodes closest to one key: a friend's, our own, or one
+//! of two random keys that keep nodes of the whole network at hand. Who knows a node near a key is asked with a nodes
+//! request; the nodes that it names become *candidates*, and those that answer enter the lists. Nobody else does: to be
+//! listed, a node must have answered from its address. Newcomers who ask us something are answered at once and pinged,
+//! at a limited rate. *Bootstrap nodes* are the way in.
+//!
+//! Source: `DHT.c`, `ping.c`, wire-facts 2.2. Request ids are stateless, and one entry of a list is one address.
+
+mod bootstrap;
+mod candidates;
+mod closelist;
+mod entry;
+mod limit;
+mod request_id;
+mod search;
+mod send;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use candidates::Candidate;
+pub(crate) use entry::NodeEntry;
+pub(crate) use search::Search;
+pub(crate) use send::emit_dht_request;
+
+use crate::Endpoint;
+use crate::crypto::PublicKey;
+use crate::cx::{Cx, Env};
+use crate::storage::{Full, Id, Mem, Slots};
+use crate::time::{Deadline, Instant, Why};
+use crate::wire::{NodeInfo, NodeList};
+use bootstrap::Bootstraps;
+use candidates::{Candidates, Packet};
+use closelist::CloseList;
+use core::ops::Range;
+use core::time::Duration;
+use entry::{BAD_AFTER, insert_closest};
+use limit::Tokens;
+use rand_core::Rng;
+use request_id::RequestIds;
+use search::Goal;
+
+/// Newcomers, and candidates for the close list only, get one packet in this time (toxcore: 32 in 2 s).
+const NEWCOMER_EVERY: Duration = Duration::from_micros(62_500);
+/// And this many at once.
+const NEWCOMER_BURST: u32 = 32;
+/// Bootstrap info is answered once in this time: the request proves no address.
+const INFO_EVERY: Duration = Duration::from_millis(50);
+/// And this many at once.
+const INFO_BURST: u32 = 64;
+
+/// Handle of a search.
+pub(crate) type SearchId = Id<Search>;
+
+/// What the DHT has to tell the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DhtNote {
+    /// A node answered a ping or nodes request of ours.
+    Alive(NodeInfo),
+    /// A DHT request for us.
+    Request {
+        /// DHT public key of the one who made it.
+        sender: PublicKey,
+        /// What it is: 156 DHT key announce, 254 NAT ping.
+        request: u8,
+        /// Its plaintext in the frame's buffer.
+        data: Range<usize>,
+    },
+}
+
+/// What a bootstrap node tells everybody who asks (packet 0xf0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootstrapInfo<'s> {
+    /// Version of the node's software.
+    pub version: u32,
+    /// Message of the day, 256 bytes at most.
+    pub motd: &'s [u8],
+}
+
+/// The DHT machine.
+#[derive(Debug)]
+pub(crate) struct Dht<'s> {
+    close: CloseList<'s>,
+    searches: Slots<'s, Search>,
+    candidates: Candidates<'s>,
+    bootstraps: Bootstraps,
+    info: Option<BootstrapInfo<'s>>,
+    ids: RequestIds,
+    newcomer_tokens: Tokens,
+    info_tokens: Tokens,
+    /// Our DHT key, known from [`Dht::start`] on.
+    me: PublicKey,
+    /// The last answer is bad news from here on.
+    connected_until: Instant,
+}
+
+impl<'s> Dht<'s> {
+    /// A machine over lent tables; `seed` is secret. Three of the searches are its own.
+    pub(crate) fn new(
+        close: Mem<'s, NodeEntry>,
+        searches: Slots<'s, Search>,
+        candidates: Mem<'s, Candidate>,
+        info: Option<BootstrapInfo<'s>>,
+        seed: [u8; 16],
+    ) -> Self {
+        Self {
+            close: CloseList::new(close),
+            searches,
+            candidates: Candidates::new(candidates),
+            bootstraps: Bootstraps::new(),
+            info,
+            ids: RequestIds::new(seed),
+            newcomer_tokens: Tokens::new(NEWCOMER_EVERY, NEWCOMER_BURST),
+            info_tokens: Tokens::new(INFO_EVERY, INFO_BURST),
+            me: PublicKey::ZERO,
+            connected_until: Instant::ZERO,
+        }
+    }
+
+    /// Starts the searches for our own key and for two random ones, as far as the table has room. Comes before all else.
+    pub(crate) fn start<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>) {
+        self.me = cx.me.dht.public;
+        self.close.set_me(self.me);
+        self.candidates.set_me(self.me);
+        // Without room for them the close list alone must do.
+        let _ = self.searches.insert(Search::new(self.me, Goal::Own, cx.now));
+        for _ in 0..2 {
+            let mut key = PublicKey::ZERO;
+            cx.rng.fill_bytes(&mut key.0);
+            let _ = self.searches.insert(Search::new(key, Goal::Random, cx.now));
+        }
+    }
+
+    /// Adds a bootstrap node, which is asked for our own key at once, and again until it answers.
+    ///
+    /// # Errors
+    /// [`Full`] when eight others have not answered yet.
+    pub(crate) fn bootstrap(&mut self, now: Instant, node: NodeInfo) -> Result<(), Full> {
+        if node.key == self.me || !node.at.is_usable() {
+            return Ok(());
+        }
+        self.bootstraps.add(now, node)
+    }
+
+    /// A hint: `node` may know `target`. It gets a nodes request, unless it got one lately.
+    pub(crate) fn ask(&mut self, now: Instant, node: NodeInfo, target: PublicKey) {
+        self.candidates.offer(now, node, target, Packet::Nodes, true);
+    }
+
+    /// Searches for the node with `key`. Each call is a search of its own.
+    ///
+    /// # Errors
+    /// [`Full`] when the table is.
+    pub(crate) fn search(&mut self, now: Instant, key: PublicKey) -> Result<SearchId, Full> {
+        if self.searches.is_full() {
+            return Err(Full);
+        }
+        let mut search = Search::new(key, Goal::Friend, now);
+        let known = self.close.entries_live(now);
+        known.for_each(|entry| search.hear_entry(entry, now, None));
+        let known = self.searches.values().flat_map(|other| other.live(now));
+        known.for_each(|entry| search.hear_entry(entry, now, None));
+        self.searches.insert(search)
+    }
+
+    /// Ends a search.
+    pub(crate) fn stop_search(&mut self, id: SearchId) {
+        self.searches.remove(id);
+    }
+
+    /// Makes a search as hot as a new one: there is news of its key.
+    pub(crate) fn reheat(&mut self, now: Instant, id: SearchId) {
+        if let Some(search) = self.searches.get_mut(id) {
+            search.reheat(now);
+        }
+    }
+
+    /// Where the node with exactly the searched key is, when it has answered us lately.
+    pub(crate) fn found(&self, now: Instant, id: SearchId) -> Option<Endpoint> {
+        self.searches.get(id)?.target().filter(|target| target.is_live(now)).map(|target| target.at)
+    }
+
+    /// The `nth` live node near the searched key, other than the node with that key: DHT requests to it go through them.
+    pub(crate) fn route(&self, now: Instant, id: SearchId, nth: usize) -> Option<NodeInfo> {
+        let search = self.searches.get(id)?;
+        search.live(now).filter(|entry| entry.key != search.key).nth(nth).map(NodeEntry::info)
+    }
+
+    /// Up to four live nodes closest to `target`, in order of distance; LAN addresses only with `lan_ok`.
+    pub(crate) fn closest(&self, now: Instant, target: &PublicKey, lan_ok: bool) -> NodeList {
+        let mut list = NodeList::new();
+        self.close.closest(now, target, lan_ok, &mut list);
+        for entry in self.searches.values().flat_map(|search| search.live(now)) {
+            if lan_ok || !entry.at.is_lan() {
+                insert_closest(&mut list, target, entry.info());
+            }
+        }
+        list
+    }
+
+    /// The live nodes of the close list.
+    pub(crate) fn nodes(&self, now: Instant) -> impl Iterator<Item = NodeInfo> {
+        self.close.entries_live(now).map(NodeEntry::info)
+    }
+
+    /// Whether somebody has answered us within 122 s.
+    pub(crate) fn is_connected(&self, now: Instant) -> bool {
+        now < self.connected_until
+    }
+
+    /// Timers without a packet: starts over with the bootstrap nodes when nobody has answered for too long.
+    pub(crate) fn on_timeout<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>) {
+        if !self.is_connected(cx.now) {
+            self.bootstraps.rearm(cx.now);
+        }
+    }
+
+    /// The earliest time at which [`Self::on_timeout`] or [`Self::encode_next`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let lost = self.bootstraps.any_parked().then_some(self.connected_until);
+        let waiting = self.candidates.has_waiting().then(|| self.newcomer_tokens.ready_at());
+        let searches = self.searches.values().map(Search::due).min();
+        [
+            (self.bootstraps.due(), Why::Bootstrap),
+            (lost, Why::Bootstrap),
+            (self.candidates.urgent_since(), Why::DhtSearch),
+            (waiting, Why::DhtPingAdd),
+            (searches, Why::DhtSearch),
+            (Some(self.close.due()), Why::DhtPing),
+        ]
+        .into_iter()
+        .filter_map(|(at, why)| at.filter(|at| *at != Instant::FAR).map(|at| Deadline { at, why }))
+        .min_by_key(|deadline| deadline.at)
+    }
+
+    /// A node answered a request of ours.
+    fn hear(&mut self, now: Instant, node: &NodeInfo) {
+        self.connected_until = now + BAD_AFTER;
+        self.bootstraps.answered(now, node);
+        let asked = self.candidates.answered(&node.key);
+        self.close.hear(node, now);
+        for search in self.searches.values_mut() {
+            let asked_key = asked.filter(|(target, _)| *target == search.key).map(|(_, at)| at);
+            search.hear(node, now, asked_key);
+        }
+    }
+
+    /// A node that answered us named `node`.
+    fn consider(&mut self, now: Instant, node: &NodeInfo) {
+        if node.key == self.me {
+            return;
+        }
+        let wants = |search: &&Search| search.wants(node, now);
+        let exact = self.searches.values().find(|search| search.key == node.key);
+        if let Some(search) = exact.filter(wants).or_else(|| self.searches.values().find(wants)) {
+            self.candidates.offer(now, *node, search.key, Packet::Nodes, true);
+        } else if self.close.wants(node, now) {
+            self.candidates.offer(now, *node, self.me, Packet::Nodes, false);
+        }
+    }
+
+    /// A node that may be new to us asked us something.
+    fn greet(&mut self, now: Instant, node: &NodeInfo) {
+        let exact = self.searches.values().find(|search| search.key == node.key);
+        if let Some(search) = exact {
+            if search.wants(node, now) {
+                self.candidates.offer(now, *node, search.key, Packet::Ping, true);
+            }
+        } else if self.close.wants(node, now) || self.searches.values().any(|search| search.wants(node, now)) {
+            self.candidates.offer(now, *node, self.me, Packet::Ping, false);
+        }
+    }
+}

@@ -24,7 +24,7 @@ mod tests;
 pub(crate) use entry::Session;
 
 use crate::crypto::PublicKey;
-use crate::storage::{Blocks, Full, Id, Slots};
+use crate::storage::{Blocks, Chain, Full, Id, Slots};
 use crate::time::{Deadline, Instant, Why};
 use crate::wire::kind;
 use crate::wire::session::{CONTENT_LEN_MAX, DATA_LEN_MAX, Handshake, content};
@@ -331,6 +331,25 @@ impl<'s> Sessions<'s> {
         }
     }
 
+    /// Takes over what is received and not read; the caller gives the blocks back. A session that has ended is then done.
+    pub(crate) fn take_unread(&mut self, blocks: &mut Blocks<'_>, id: SessionId) -> Chain {
+        let Some(session) = self.table.get_mut(id) else { return Chain::EMPTY };
+        match &mut session.state {
+            State::Established(live) => live.receive.take_unread(),
+            State::Drained(live) => {
+                let unread = live.receive.take_unread();
+                session.end(blocks);
+                self.notes = true;
+                unread
+            }
+            State::CookieRequesting(_)
+            | State::HandshakeSent(_)
+            | State::NotConfirmed { .. }
+            | State::Closing(_)
+            | State::Gone => Chain::EMPTY,
+        }
+    }
+
     /// The highest tag of a packet that is acknowledged together with all before it.
     pub(crate) fn acked_tag(&self, id: SessionId) -> u32 {
         match self.table.get(id).map(|session| &session.state) {
@@ -408,22 +427,22 @@ impl<'s> Sessions<'s> {
             Some((id, session)) if !matches!(session.state, State::Established(_)) => Some((id, session)),
             Some(_) | None => None,
         };
-        let (id, note) = if let Some((id, session)) = half_open {
+        let id = if let Some((id, session)) = half_open {
             session.on_handshake(cx, &ticket, &text, frame.from)?;
-            (id, None)
+            id
         } else {
             let mut session = Session::outgoing(owner, ticket.peer, ticket.dht, Opening::new(cx));
             session.on_handshake(cx, &ticket, &text, frame.from)?;
             session.pending = Pending::Incoming;
-            if let Some(old) = known {
-                self.remove(cx.blocks, old);
+            if let Some(old) = known.and_then(|old| self.table.get_mut(old)) {
+                old.end(cx.blocks);
+                self.notes = true;
             }
-            let id = self.insert(cx.blocks, session).map_err(|Full| DropReason::NoRoom)?;
-            (id, known.map(|old| SessionNote::Closed { id: old, owner }))
+            self.insert(cx.blocks, session).map_err(|Full| DropReason::NoRoom)?
         };
         self.hints[hint(&frame.from)] = id.index() as u16;
         self.touch(cx.now, id);
-        Ok(note)
+        Ok(None)
     }
 
     fn on_data<E: Env>(

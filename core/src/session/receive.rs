@@ -166,6 +166,11 @@ impl ReceiveWindow {
         blocks.front(&self.ready).map(crate::storage::Block::bytes)
     }
 
+    /// Hands over what is not read yet.
+    pub(crate) fn take_unread(&mut self) -> Chain {
+        core::mem::take(&mut self.ready)
+    }
+
     /// Drops the packet that [`Self::peek`] shows. True when there was one.
     pub(crate) fn pop(&mut self, blocks: &mut Blocks<'_>) -> bool {
         let id = blocks.pop_front(&mut self.ready);

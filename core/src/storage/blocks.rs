@@ -218,6 +218,13 @@ impl<'s> Blocks<'s> {
         Some(BlockId(place))
     }
 
+    /// Moves all blocks of `more` to the end of `chain`.
+    pub fn append(&mut self, chain: &mut Chain, more: &mut Chain) {
+        while let Some(id) = self.pop_front(more) {
+            self.push_back(chain, id);
+        }
+    }
+
     /// Gives all blocks of a chain back.
     pub fn clear(&mut self, chain: &mut Chain) {
         while let Some(id) = self.pop_front(chain) {

@@ -1,0 +1,170 @@
+//! Nodes that are not known yet and shall get a packet: named by others, or newcomers that asked us something.
+//!
+//! The table is a queue and a short memory at once. A node that was asked stays in it, so that eight neighbours who all name
+//! it make us ask once; the pauses grow while it does not answer. When the table is full, who was asked longest ago makes
+//! room first, then who waits and is farthest from us.
+
+use super::entry::PEER_GAP;
+use crate::Endpoint;
+use crate::crypto::PublicKey;
+use crate::storage::Mem;
+use crate::time::Instant;
+use crate::wire::NodeInfo;
+use core::time::Duration;
+
+/// Pause after the first request to a node; doubled each time, up to 64 s.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The same for a node whose own key is searched: up to 16 s. The repetitions also open address translators.
+const PAUSE_TARGET: Duration = Duration::from_millis(250);
+const PAUSE_DOUBLINGS: u8 = 6;
+
+/// What a candidate waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum State {
+    Vacant = 0,
+    /// To be sent now.
+    Urgent,
+    /// To be sent when the rate limit allows.
+    Waiting,
+    /// Was sent and is remembered.
+    Sent,
+}
+
+/// What is sent to a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Packet {
+    /// A ping request.
+    Ping = 0,
+    /// A nodes request for the candidate's target.
+    Nodes,
+}
+
+/// A node that shall get a packet, or got one lately.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(super) node: NodeInfo,
+    pub(super) target: PublicKey,
+    /// When it was put here or sent to.
+    at: Instant,
+    state: State,
+    pub(super) packet: Packet,
+    /// How often it was sent to.
+    tries: u8,
+}
+
+impl Candidate {
+    /// What static storage is filled with.
+    pub(crate) const VACANT: Self = Self {
+        node: NodeInfo { key: PublicKey::ZERO, at: Endpoint::UNSPECIFIED },
+        target: PublicKey::ZERO,
+        at: Instant::ZERO,
+        state: State::Vacant,
+        packet: Packet::Ping,
+        tries: 0,
+    };
+
+    /// Until when it is left alone after it was sent to.
+    fn rests_until(&self) -> Instant {
+        let first = if self.node.key == self.target { PAUSE_TARGET } else { PAUSE };
+        self.at + first * (1 << self.tries.saturating_sub(1).min(PAUSE_DOUBLINGS))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Candidates<'s> {
+    mem: Mem<'s, Candidate>,
+    me: PublicKey,
+}
+
+impl<'s> Candidates<'s> {
+    pub(super) fn new(mut mem: Mem<'s, Candidate>) -> Self {
+        mem.fill(Candidate::VACANT);
+        Self { mem, me: PublicKey::ZERO }
+    }
+
+    pub(super) fn set_me(&mut self, me: PublicKey) {
+        self.me = me;
+    }
+
+    /// Queues a packet to `node`, unless it got one lately or the table is full of better ones.
+    pub(super) fn offer(&mut self, now: Instant, node: NodeInfo, target: PublicKey, packet: Packet, urgent: bool) {
+        if node.key == PublicKey::ZERO || node.key == self.me || !node.at.is_usable() {
+            return;
+        }
+        let state = if urgent { State::Urgent } else { State::Waiting };
+        let new = Candidate { node, target, at: now, state, packet, tries: 0 };
+        if let Some(known) =
+            self.mem.iter_mut().find(|known| known.state != State::Vacant && known.node.key == node.key)
+        {
+            known.renew(new);
+        } else if let Some(i) = self.place_for(&new) {
+            self.mem[i] = new;
+        }
+    }
+
+    /// The next that is to be sent to, and whether it is urgent: those first, the others only with `waiting_too`. Marked as
+    /// sent.
+    pub(super) fn poll(&mut self, now: Instant, waiting_too: bool) -> Option<(Candidate, bool)> {
+        let found = self.oldest(State::Urgent);
+        let i = found.or_else(|| if waiting_too { self.oldest(State::Waiting) } else { None })?;
+        let candidate = &mut self.mem[i];
+        let queued = *candidate;
+        candidate.state = State::Sent;
+        candidate.at = now;
+        candidate.tries = candidate.tries.saturating_add(1);
+        Some((queued, queued.state == State::Urgent))
+    }
+
+    /// Forgets a node, because it answered. Returns for which key it was asked, and when.
+    pub(super) fn answered(&mut self, key: &PublicKey) -> Option<(PublicKey, Instant)> {
+        let known = self.mem.iter_mut().find(|known| known.state != State::Vacant && known.node.key == *key)?;
+        let asked = (known.state == State::Sent && known.packet == Packet::Nodes).then_some((known.target, known.at));
+        *known = Candidate::VACANT;
+        asked
+    }
+
+    /// When the oldest urgent one was queued.
+    pub(super) fn urgent_since(&self) -> Option<Instant> {
+        self.oldest(State::Urgent).map(|i| self.mem[i].at)
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        self.mem.iter().any(|known| known.state == State::Waiting)
+    }
+
+    fn oldest(&self, state: State) -> Option<usize> {
+        let queued = self.mem.iter().enumerate().filter(|(_, known)| known.state == state);
+        queued.min_by_key(|(_, known)| known.at).map(|(i, _)| i)
+    }
+
+    fn place_for(&self, new: &Candidate) -> Option<usize> {
+        if let Some(i) = self.mem.iter().position(|known| known.state == State::Vacant) {
+            return Some(i);
+        }
+        if let Some(i) = self.oldest(State::Sent) {
+            return Some(i);
+        }
+        let waiting = self.mem.iter().enumerate().filter(|(_, known)| known.state == State::Waiting);
+        let (i, farthest) = waiting.max_by_key(|(_, known)| known.node.key.distance(&self.me))?;
+        (new.state == State::Urgent || new.node.key.is_closer(&farthest.node.key, &self.me)).then_some(i)
+    }
+}
+
+impl Candidate {
+    /// The node was named again.
+    fn renew(&mut self, new: Self) {
+        let more_urgent = new.state == State::Urgent && self.state == State::Waiting;
+        let again = match self.state {
+            State::Vacant | State::Urgent => false,
+            State::Waiting => more_urgent,
+            // A new address may be tried soon, the same one after its pause.
+            State::Sent if self.node.at != new.node.at => new.at.reached(self.at, PEER_GAP),
+            State::Sent => new.at >= self.rests_until(),
+        };
+        if again {
+            *self = Self { tries: self.tries, ..new };
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What the DHT does with datagrams: requests are answered in place, answers fill the lists.
+
+use super::send::seal_packet;
+use super::{Dht, DhtNote};
+use crate::crypto::PublicKey;
+use crate::cx::{Cx, Env};
+use crate::storage::Whose;
+use crate::wire::dht::{
+    BOX_AT, DHT_REQUEST_BOX_AT, DHT_REQUEST_TEXT_AT, DhtRequest, INFO_REQUEST_LEN, InfoResponse, NodesRequest,
+    NodesResponse, Outer, Ping, TEXT_AT,
+};
+use crate::wire::{NodeInfo, NodeList, Writer, kind};
+use crate::{Disposition, DropReason, Frame};
+
+type Handled = Result<(Disposition, Option<DhtNote>), DropReason>;
+
+impl<'s> Dht<'s> {
+    /// Serves the packets 0x00, 0x01, 0x02, 0x04, 0x20 and 0xf0; LAN discovery (0x21) is off.
+    pub(crate) fn on_packet<E: Env>(
+        &mut self,
+        cx: &mut Cx<'_, 's, E>,
+        frame: &mut Frame<'_>,
+    ) -> (Disposition, Option<DhtNote>) {
+        if !frame.from.is_usable() {
+            return (Disposition::Dropped(DropReason::BadAddress), None);
+        }
+        let handled = match frame.bytes().first() {
+            Some(&kind::PING_REQUEST) => self.on_ping_request(cx, frame),
+            Some(&kind::PING_RESPONSE) => self.on_ping_response(cx, frame),
+            Some(&kind::NODES_REQUEST) => self.on_nodes_request(cx, frame),
+            Some(&kind::NODES_RESPONSE) => self.on_nodes_response(cx, frame),
+            Some(&kind::DHT_REQUEST) => self.on_dht_request(cx, frame),
+            Some(&kind::BOOTSTRAP_INFO) => self.on_info_request(cx, frame),
+            Some(&kind::LAN_DISCOVERY) => Err(DropReason::Disabled),
+            Some(_) | None => Err(DropReason::UnknownKind),
+        };
+        handled.unwrap_or_else(|reason| (Disposition::Dropped(reason), None))
+    }
+
+    fn on_ping_request<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
+        let node = open(cx, frame)?;
+        let ping = Ping::parse(&frame.bytes()[TEXT_AT..]).filter(|ping| ping.kind == kind::PING_REQUEST);
+        let id = ping.ok_or(DropReason::Malformed)?.id;
+        self.greet(cx.now, &node);
+        let answer = Ping { kind: kind::PING_RESPONSE, id };
+        let len = seal_packet(cx, kind::PING_RESPONSE, &node.key, frame.buf, |w| answer.emit(w));
+        reply(frame, len.ok_or(DropReason::BadCrypto)?)
+    }
+
+    fn on_ping_response<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
+        let node = open(cx, frame)?;
+        let ping = Ping::parse(&frame.bytes()[TEXT_AT..]).filter(|ping| ping.kind == kind::PING_RESPONSE);
+        let id = ping.ok_or(DropReason::Malformed)?.id;
+        if !self.ids.check(cx.now, kind::PING_REQUEST, &node, id) {
+            return Err(DropReason::Unsolicited);
+        }
+        self.hear(cx.now, &node);
+        Ok((Disposition::Consumed, Some(DhtNote::Alive(node))))
+    }
+
+    fn on_nodes_request<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
+        let node = open(cx, frame)?;
+        let request = NodesRequest::parse(&frame.bytes()[TEXT_AT..]).ok_or(DropReason::Malformed)?;
+        self.greet(cx.now, &node);
+        let nodes = self.closest(cx.now, &request.target, frame.from.is_lan());
+        let text = |w: &mut Writer<'_>| NodesResponse::emit_list(w, &nodes, request.id);
+        let len = seal_packet(cx, kind::NODES_RESPONSE, &node.key, frame.buf, text);
+        reply(frame, len.ok_or(DropReason::BadCrypto)?)
+    }
+
+    fn on_nodes_response<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
+        let node = open(cx, frame)?;
+        let response = NodesResponse::parse(&frame.bytes()[TEXT_AT..]).ok_or(DropReason::Malformed)?;
+        if !self.ids.check(cx.now, kind::NODES_REQUEST, &node, response.id) {
+            return Err(DropReason::Unsolicited);
+        }
+        let named: NodeList = response.nodes.udp().collect();
+        self.hear(cx.now, &node);
+        // Nobody outside has business to make us send to our own machine.
+        let wanted = |named: &&NodeInfo| frame.from.is_lan() || !named.at.ip().is_loopback();
+        for named in named.iter().filter(wanted).copied().collect::<NodeList>() {
+            self.consider(cx.now, &named);
+        }
+        Ok((Disposition::Consumed, Some(DhtNote::Alive(node))))
+    }
+
+    /// A DHT request is for us, or goes on as it is to the node of our close list that it is for.
+    fn on_dht_request<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
+        let request = DhtRequest::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
+        let (receiver, sender, nonce) = (request.receiver, request.sender, request.nonce);
+        if receiver != cx.me.dht.public {
+            let to = self.close.get(&receiver).ok_or(DropReason::NoRoute)?.at;
+            return Ok((Disposition::Reply { to, len: frame.len }, None));
+        }
+        if sender == cx.me.dht.public {
+            return Err(DropReason::OwnPacket);
+        }
+        cx.open(Whose::Dht, &sender, &nonce, &mut frame.bytes_mut()[DHT_REQUEST_BOX_AT..])?;
+        let request = frame.bytes()[DHT_REQUEST_TEXT_AT];
+        let note = DhtNote::Request { sender, request, data: DHT_REQUEST_TEXT_AT + 1..frame.len };
+        Ok((Disposition::Consumed, Some(note)))
+    }
+
+    fn on_info_request<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
+        let info = self.info.ok_or(DropReason::Disabled)?;
+        if frame.len != INFO_REQUEST_LEN {
+            return Err(DropReason::Malformed);
+        }
+        if !self.info_tokens.take(cx.now) {
+            return Err(DropReason::RateLimited);
+        }
+        let mut w = Writer::new(frame.buf);
+        InfoResponse { version: info.version, motd: info.motd }.emit(&mut w);
+        // An answer as long as a request would make two bootstrap nodes answer each other for ever.
+        let len = if w.len() == INFO_REQUEST_LEN { INFO_REQUEST_LEN - 1 } else { w.len() };
+        reply(frame, len)
+    }
+}
+
+/// Opens a ping or nodes packet in place; its plaintext then stands at [`TEXT_AT`]. Returns who sent it.
+fn open<E: Env>(cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Result<NodeInfo, DropReason> {
+    let outer = Outer::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
+    let (sender, nonce): (PublicKey, _) = (outer.sender, outer.nonce);
+    if sender == cx.me.dht.public {
+        return Err(DropReason::OwnPacket);
+    }
+    cx.open(Whose::Dht, &sender, &nonce, &mut frame.bytes_mut()[BOX_AT..])?;
+    Ok(NodeInfo { key: sender, at: frame.from })
+}
+
+fn reply(frame: &Frame<'_>, len: usize) -> Handled {
+    Ok((Disposition::Reply { to: frame.from, len }, None))
+}

@@ -1,0 +1,202 @@
+//! The tables: what enters, what makes room, what stays.
+
+use super::world::dht;
+use crate::Endpoint;
+use crate::crypto::PublicKey;
+use crate::dht::bootstrap::Bootstraps;
+use crate::dht::candidates::{Candidates, Packet};
+use crate::dht::closelist::CloseList;
+use crate::dht::{Candidate, NodeEntry, Search};
+use crate::storage::{Full, Mem};
+use crate::time::Instant;
+use crate::wire::{NodeInfo, NodeList};
+use core::time::Duration;
+use quickcheck::quickcheck;
+use std::vec;
+use std::vec::Vec;
+
+const START: Instant = Instant::from_secs(1000);
+
+fn key(n: u64) -> PublicKey {
+    // A mixing step of splitmix64, four times over.
+    let mut out = [0; 32];
+    let mut x = n.wrapping_add(1);
+    for chunk in out.chunks_exact_mut(8) {
+        x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = x;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        chunk.copy_from_slice(&(z ^ (z >> 31)).to_be_bytes());
+    }
+    PublicKey(out)
+}
+
+fn node(n: u64) -> NodeInfo {
+    let [.., b, c, d] = n.to_be_bytes();
+    NodeInfo { key: key(n), at: Endpoint::v4([1, b, c, d], 33445) }
+}
+
+fn close(capacity: usize, me: &PublicKey) -> CloseList<'static> {
+    let mut list = CloseList::new(Mem::Borrowed(vec![NodeEntry::VACANT; capacity].leak()));
+    list.set_me(*me);
+    list
+}
+
+/// Locks the sizes of what the tables hold: on a microcontroller they decide how many friends it can have.
+#[test]
+fn sizes_are_locked() {
+    assert_eq!(size_of::<NodeEntry>(), 72);
+    assert_eq!(size_of::<Candidate>(), 96);
+    assert!(size_of::<Search>() <= 704, "{}", size_of::<Search>());
+    assert!(size_of::<crate::dht::Dht<'_>>() <= 1024, "{}", size_of::<crate::dht::Dht<'_>>());
+}
+
+#[test]
+fn empty_tables_make_a_machine_that_does_nothing() {
+    let mut party = dht(0, 0, 0, 1);
+    let mut bench = crate::cx::test_env::Bench::new(1);
+    party.start(&mut bench.cx());
+    party.ask(bench.now, node(1), key(1));
+    party.hear(bench.now, &node(1));
+    assert_eq!(party.search(bench.now, key(1)), Err(Full));
+    assert_eq!(party.closest(bench.now, &key(1), true).len(), 0);
+    assert_eq!(party.deadline(), None);
+}
+
+quickcheck! {
+    /// `closest` is what sorting everybody gives, with buckets and without.
+    fn closest_is_the_closest(large: bool, count: u16, target: u64) -> bool {
+        let me = key(u64::MAX);
+        let mut list = close(if large { 1024 } else { 300 }, &me);
+        for n in 0..u64::from(count % 800) { list.hear(&node(n), START); }
+        let target = key(target);
+        let mut got = NodeList::new();
+        list.closest(START, &target, true, &mut got);
+        let mut all: Vec<_> = list.entries_live(START).map(NodeEntry::info).collect();
+        all.sort_by_key(|n| n.key.distance(&target));
+        all.truncate(4);
+        got[..] == all[..]
+    }
+
+    /// No node is there twice, no address is, and nobody appears who was not heard.
+    fn nobody_is_there_twice(capacity: u8, heard: Vec<(u8, u8, u8)>) -> bool {
+        let me = key(0);
+        let mut list = close(usize::from(capacity % 20), &me);
+        let mut now = START;
+        for &(k, at, secs) in &heard {
+            now = now + Duration::from_secs(u64::from(secs));
+            list.hear(&NodeInfo { key: key(u64::from(k % 32) + 1), at: Endpoint::v4([1, 1, 1, at % 32], 7) }, now);
+            while list.poll(now, true).is_some() {}
+            if list.due() <= now { return false; }
+        }
+        let entries: Vec<_> = list.entries_live(now).map(NodeEntry::info).collect();
+        entries.iter().enumerate().all(|(i, a)| entries[..i].iter().all(|b| a.key != b.key && a.at != b.at))
+    }
+}
+
+/// A bucket with live nodes takes nobody, whoever comes; a bad node's place is free again.
+#[test]
+fn full_buckets_keep_their_live_nodes() {
+    let me = key(u64::MAX);
+    let mut list = close(1024, &me);
+    let far: Vec<_> = (0..).map(node).filter(|n| me.common_prefix(&n.key) == 0).take(100).collect();
+    far.iter().for_each(|n| list.hear(n, START));
+    let known: Vec<_> = list.entries_live(START).map(NodeEntry::info).collect();
+    assert_eq!(known, far[..8]);
+    let later = START + Duration::from_secs(123);
+    far[1..8].iter().for_each(|n| list.hear(n, later));
+    assert!(list.wants(&far[50], later) && !list.wants(&far[3], later));
+    list.hear(&far[50], later);
+    assert!(!list.wants(&far[51], later));
+    assert!(list.get(&far[50].key).is_some() && list.get(&far[0].key).is_none());
+}
+
+/// In a small list a nearer node may take a place from a crowd of farther ones, never the other way round.
+#[test]
+fn a_flood_of_strangers_does_not_evict_nearer_nodes() {
+    let me = key(u64::MAX);
+    let mut list = close(64, &me);
+    let near: Vec<_> = (0..).map(node).filter(|n| me.common_prefix(&n.key) >= 6).take(20).collect();
+    near.iter().for_each(|n| list.hear(n, START));
+    (1_000_000..1_010_000).map(node).for_each(|n| list.hear(&n, START));
+    assert_eq!(list.entries_live(START).count(), 64);
+    // Each bucket keeps its share: those of 20 near nodes that remain are at least what balance gives them.
+    let kept = near.iter().filter(|n| list.get(&n.key).is_some()).count();
+    assert!(kept >= 12, "{kept} of 20");
+    let mut per_bucket = [0; 20];
+    list.entries_live(START).for_each(|e| per_bucket[me.common_prefix(&e.key).min(19)] += 1);
+    assert!(per_bucket[..8].iter().all(|n| (3..=8).contains(n)), "{per_bucket:?}");
+    // The nearest are always welcome.
+    let nearest = (2_000_000..4_000_000).map(node).find(|n| me.common_prefix(&n.key) >= 18).unwrap();
+    assert!(list.wants(&nearest, START));
+}
+
+/// Who named the same node eight times makes us ask it once; the pauses grow.
+#[test]
+fn a_candidate_is_asked_once_and_then_ever_more_rarely() {
+    let mut table = Candidates::new(Mem::Borrowed(vec![Candidate::VACANT; 4].leak()));
+    let mut sent = Vec::new();
+    for ms in 0..60_000 {
+        let now = START + Duration::from_millis(ms);
+        table.offer(now, node(1), key(5), Packet::Nodes, true);
+        while table.poll(now, true).is_some() {
+            sent.push(ms);
+        }
+    }
+    assert_eq!(sent, [0, 1000, 3000, 7000, 15_000, 31_000]);
+    let later = START + Duration::from_secs(60);
+    assert_eq!(table.answered(&node(1).key), Some((key(5), START + Duration::from_secs(31))));
+    table.offer(later, node(1), key(5), Packet::Nodes, true);
+    assert!(table.poll(later, false).is_some(), "forgotten when it answers");
+}
+
+#[test]
+fn a_full_table_of_candidates_prefers_the_urgent_and_the_near() {
+    let mut table = Candidates::new(Mem::Borrowed(vec![Candidate::VACANT; 4].leak()));
+    let me = key(u64::MAX);
+    table.set_me(me);
+    let mut nodes: Vec<_> = (0..8).map(node).collect();
+    nodes.sort_by_key(|n| n.key.distance(&me));
+    // The farthest first: the nearer take their places.
+    nodes.iter().rev().for_each(|n| table.offer(START, *n, me, Packet::Ping, false));
+    let urgent = node(100);
+    table.offer(START, urgent, me, Packet::Nodes, true);
+    assert_eq!(table.poll(START, false).map(|(c, urgent)| (c.node, urgent)), Some((urgent, true)));
+    assert!(table.poll(START, false).is_none());
+    let mut waiting: Vec<_> = core::iter::from_fn(|| table.poll(START, true)).map(|(c, _)| c.node).collect();
+    waiting.sort_by_key(|n| n.key.distance(&me));
+    assert_eq!(waiting, nodes[..3]);
+    // Those that were sent to make room again.
+    (200..204).for_each(|n| table.offer(START, node(n), me, Packet::Nodes, true));
+    assert_eq!(core::iter::from_fn(|| table.poll(START, false)).count(), 4);
+}
+
+#[test]
+fn a_ninth_bootstrap_node_needs_one_that_has_answered() {
+    let mut list = Bootstraps::new();
+    assert!((0..8).all(|n| list.add(START, node(n)) == Ok(())));
+    assert_eq!(list.add(START, node(8)), Err(Full));
+    assert_eq!(list.add(START, node(3)), Ok(()), "known already");
+    list.answered(START, &node(3));
+    assert_eq!(list.add(START, node(8)), Ok(()));
+    assert_eq!(core::iter::from_fn(|| list.poll(START, false)).count(), 8);
+    assert!(!list.any_parked());
+    list.answered(START, &node(8));
+    assert!(list.any_parked());
+}
+
+/// While others answer, a dead bootstrap node is given up in half a minute.
+#[test]
+fn a_dead_bootstrap_node_is_given_up_when_others_live() {
+    let mut list = Bootstraps::new();
+    list.add(START, node(1)).unwrap();
+    let mut asked = 0;
+    while !list.any_parked() {
+        let at = list.due().unwrap();
+        assert!(list.poll(at, true).is_some() && at <= START + Duration::from_secs(32));
+        asked += 1;
+    }
+    assert_eq!(asked, 8);
+    let rest = list.due().unwrap().since(START).as_secs();
+    assert!((600..640).contains(&rest), "asked again, but rarely: {rest}");
+}

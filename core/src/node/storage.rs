@@ -1,0 +1,207 @@
+//! All the memory of a node, in one place.
+
+use super::FriendId;
+use crate::crypto::PublicKey;
+use crate::dht::{Candidate, NodeEntry, Search};
+use crate::friend::{BLOCKED_KEY_VACANT, Friend, IncomingRequest};
+use crate::messenger::SelfText;
+use crate::onion::{Announced, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
+use crate::session::Session;
+use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
+
+/// The tables that a node works in. Each has a policy for when it is full:
+///
+/// | table | when full |
+/// |---|---|
+/// | close list | a node that no longer answers makes room, else the one with the least use for its bucket stays out |
+/// | candidates, onion requests | the oldest makes room |
+/// | announcements of others | the farthest from our DHT key makes room for a closer one |
+/// | friends, blocked keys | the command fails with `Full` |
+/// | friend requests | dropped and counted; their senders repeat them |
+/// | sessions | refused; the other side tries again |
+/// | box keys | the least recently used of four makes room |
+/// | blocks | senders are refused and told when there is room; what arrives is dropped unacknowledged and asked for again |
+#[derive(Debug)]
+pub struct Storage<'s> {
+    pub(super) close: Mem<'s, NodeEntry>,
+    pub(super) searches: Slots<'s, Search>,
+    pub(super) candidates: Mem<'s, Candidate>,
+    pub(super) announced: Slots<'s, Announced>,
+    pub(super) onion: OnionTables<'s>,
+    pub(super) sessions: Slots<'s, Session>,
+    pub(super) friends: Slots<'s, Friend>,
+    pub(super) requests: Slots<'s, IncomingRequest>,
+    pub(super) blocked: Mem<'s, PublicKey>,
+    pub(super) text: Mem<'s, SelfText>,
+    pub(super) keys: Mem<'s, KeyEntry>,
+    pub(super) blocks: Blocks<'s>,
+}
+
+/// Capacities of the tables of a node on the heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Friends.
+    pub friends: usize,
+    /// DHT nodes in the close list.
+    pub nodes: usize,
+    /// Announcements stored for others; 0 turns the service off.
+    pub announces: usize,
+    /// Blocks of 1.4 KB: send and receive windows, unread messages.
+    pub blocks: usize,
+    /// Cached box keys.
+    pub keys: usize,
+    /// Keys whose friend requests are dropped.
+    pub blocked: usize,
+}
+
+impl Limits {
+    /// A person's client on a computer.
+    pub const DESKTOP: Self =
+        Self { friends: 1024, nodes: 1024, announces: 160, blocks: 4096, keys: 1024, blocked: 1024 };
+    /// A bootstrap node without friends.
+    pub const SERVER: Self = Self { friends: 0, nodes: 1024, announces: 4096, blocks: 8, keys: 16384, blocked: 0 };
+    /// What a microcontroller has: useful in simulations.
+    pub const MICRO: Self = Self { friends: 8, nodes: 64, announces: 8, blocks: 10, keys: 24, blocked: 4 };
+}
+
+/// Places of small tables that do not depend on the limits.
+const CANDIDATES: usize = 16;
+const PATH_NODES: usize = 24;
+/// Six for ourselves, six for friends.
+const PATHS: usize = 12;
+const SELF_NODES: usize = 8;
+const ONION_PENDING: usize = 24;
+const REQUESTS: usize = 4;
+/// Two searches for random keys feed the onion paths.
+const EXTRA_SEARCHES: usize = 2;
+const BLOCKS_MIN: usize = 4;
+
+impl Storage<'_> {
+    pub(super) fn suffices(&self) -> bool {
+        self.searches.capacity() >= self.friends.capacity() + EXTRA_SEARCHES
+            && self.onion.friends.len() >= self.friends.capacity()
+            && self.blocks.capacity() >= BLOCKS_MIN
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Storage<'static> {
+    /// Storage on the heap: allocated here, and never again.
+    #[must_use]
+    pub fn heap(limits: &Limits) -> Self {
+        fn filled<T>(count: usize, vacant: impl Fn() -> T) -> Mem<'static, T> {
+            Mem::Owned(core::iter::repeat_with(vacant).take(count).collect())
+        }
+        // A host can afford more than the places that a microcontroller has.
+        let roomy = |micro: usize| if limits.nodes > 64 { micro * 4 } else { micro };
+        Self {
+            close: filled(limits.nodes, || NodeEntry::VACANT),
+            searches: Slots::<Search>::boxed(limits.friends + EXTRA_SEARCHES),
+            candidates: filled(roomy(CANDIDATES), || Candidate::VACANT),
+            announced: Slots::<Announced>::boxed(limits.announces),
+            onion: OnionTables {
+                path_nodes: filled(PATH_NODES, || PathNode::VACANT),
+                paths: filled(PATHS, || Path::VACANT),
+                friends: filled(limits.friends, || OnionFriend::VACANT),
+                self_nodes: filled(SELF_NODES, || SelfNode::VACANT),
+                pending: filled(roomy(ONION_PENDING), || Pending::VACANT),
+            },
+            // Ended sessions keep their place until all that they brought is read.
+            sessions: Slots::<Session>::boxed(limits.friends + EXTRA_SEARCHES),
+            friends: Slots::<Friend>::boxed(limits.friends),
+            requests: Slots::<IncomingRequest>::boxed(roomy(REQUESTS)),
+            blocked: filled(limits.blocked, || BLOCKED_KEY_VACANT),
+            text: filled(1, || SelfText::EMPTY),
+            keys: filled(limits.keys, || KeyEntry::VACANT),
+            blocks: Blocks::boxed(limits.blocks),
+        }
+    }
+}
+
+/// Storage of a size that is known when the program is linked. All zeros when new, so a `static` lands in `.bss`.
+///
+/// `SEARCHES` must be at least `FRIENDS + 2`.
+#[derive(Debug)]
+pub struct StaticStorage<
+    const FRIENDS: usize,
+    const SEARCHES: usize,
+    const NODES: usize,
+    const BLOCKS: usize,
+    const ANNOUNCES: usize,
+> {
+    close: [NodeEntry; NODES],
+    searches: [Slot<Search>; SEARCHES],
+    candidates: [Candidate; CANDIDATES],
+    announced: [Slot<Announced>; ANNOUNCES],
+    path_nodes: [PathNode; PATH_NODES],
+    paths: [Path; PATHS],
+    onion_friends: [OnionFriend; FRIENDS],
+    self_nodes: [SelfNode; SELF_NODES],
+    onion_pending: [Pending; ONION_PENDING],
+    sessions: [Slot<Session>; SEARCHES],
+    friends: [Slot<Friend>; FRIENDS],
+    requests: [Slot<IncomingRequest>; REQUESTS],
+    blocked: [PublicKey; 4],
+    text: [SelfText; 1],
+    keys: [KeyEntry; 24],
+    blocks: [Block; BLOCKS],
+}
+
+impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOCKS: usize, const ANNOUNCES: usize>
+    StaticStorage<FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES>
+{
+    /// Its size in bytes: all the memory that the core's tables take.
+    pub const BYTES: usize = size_of::<Self>();
+
+    /// Empty tables.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a default of this size would be built on the stack")]
+    pub const fn new() -> Self {
+        const { assert!(SEARCHES >= FRIENDS + EXTRA_SEARCHES, "SEARCHES must be at least FRIENDS + 2") };
+        Self {
+            close: [const { NodeEntry::VACANT }; NODES],
+            searches: [const { Slot::VACANT }; SEARCHES],
+            candidates: [const { Candidate::VACANT }; CANDIDATES],
+            announced: [const { Slot::VACANT }; ANNOUNCES],
+            path_nodes: [const { PathNode::VACANT }; PATH_NODES],
+            paths: [const { Path::VACANT }; PATHS],
+            onion_friends: [const { OnionFriend::VACANT }; FRIENDS],
+            self_nodes: [const { SelfNode::VACANT }; SELF_NODES],
+            onion_pending: [const { Pending::VACANT }; ONION_PENDING],
+            sessions: [const { Slot::VACANT }; SEARCHES],
+            friends: [const { Slot::VACANT }; FRIENDS],
+            requests: [const { Slot::VACANT }; REQUESTS],
+            blocked: [BLOCKED_KEY_VACANT; 4],
+            text: [const { SelfText::EMPTY }; 1],
+            keys: [const { KeyEntry::VACANT }; 24],
+            blocks: [Block::ZERO; BLOCKS],
+        }
+    }
+
+    /// Lends the tables to a node.
+    pub fn storage(&mut self) -> Storage<'_> {
+        Storage {
+            close: Mem::Borrowed(&mut self.close),
+            searches: Slots::new(&mut self.searches),
+            candidates: Mem::Borrowed(&mut self.candidates),
+            announced: Slots::new(&mut self.announced),
+            onion: OnionTables {
+                path_nodes: Mem::Borrowed(&mut self.path_nodes),
+                paths: Mem::Borrowed(&mut self.paths),
+                friends: Mem::Borrowed(&mut self.onion_friends),
+                self_nodes: Mem::Borrowed(&mut self.self_nodes),
+                pending: Mem::Borrowed(&mut self.onion_pending),
+            },
+            sessions: Slots::new(&mut self.sessions),
+            friends: Slots::new(&mut self.friends),
+            requests: Slots::new(&mut self.requests),
+            blocked: Mem::Borrowed(&mut self.blocked),
+            text: Mem::Borrowed(&mut self.text),
+            keys: Mem::Borrowed(&mut self.keys),
+            blocks: Blocks::new(&mut self.blocks),
+        }
+    }
+}
+
+// A handle must stay small: events carry it by value.
+const _: () = assert!(size_of::<FriendId>() <= 8);

@@ -1,0 +1,169 @@
+//! Carrying other people's onion packets.
+//!
+//! A relay remembers nothing about a packet. It opens its layer, sends the inside one hop on, and appends where the
+//! packet came from, boxed with a key that nobody else has; the answer brings that return header back. Changing the key
+//! makes paths expire: a return header opens for two hours at least, and for four at most while packets keep coming.
+
+use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, SharedKey, Suite};
+use crate::cx::Cx;
+use crate::storage::Whose;
+use crate::time::Instant;
+use crate::wire::onion::path::{FORWARD_OVER, LAYER_ADDR_AT, LAYER_BOX_AT, RETURN_STEP};
+use crate::wire::onion::{
+    self, AnnounceHeader, ONION_ADDR_LEN, PACKET_MAX, RETURN_1, RETURN_2, RETURN_3, emit_addr, parse_addr,
+};
+use crate::wire::{Reader, Writer, kind};
+use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Env, Frame};
+use core::net::IpAddr;
+use core::time::Duration;
+use rand_core::CryptoRng;
+
+/// How long one key seals return headers (`onion.c`, KEY_REFRESH_INTERVAL).
+pub(crate) const KEY_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// The relay.
+#[derive(Debug)]
+pub(crate) struct OnionRelay {
+    current: SharedKey,
+    previous: SharedKey,
+    /// When `current` was made; `None` until the first packet.
+    since: Option<Instant>,
+}
+
+impl OnionRelay {
+    pub(crate) fn new(rng: &mut impl CryptoRng) -> Self {
+        Self { current: SharedKey::generate(rng), previous: SharedKey::generate(rng), since: None }
+    }
+
+    /// Serves 0x80, 0x81, 0x82 and 0x8c, 0x8d, 0x8e. The packet to be sent on is never longer than the one received.
+    pub(crate) fn on_packet<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Disposition {
+        self.rotate(cx.now, cx.rng);
+        let [over_0, over_1, over_2] = FORWARD_OVER;
+        let result = match frame.bytes().first() {
+            Some(&kind::ONION_REQUEST_0) => self.forward(cx, frame, over_0, 0, Some(kind::ONION_REQUEST_1)),
+            Some(&kind::ONION_REQUEST_1) => self.forward(cx, frame, over_1, RETURN_1, Some(kind::ONION_REQUEST_2)),
+            Some(&kind::ONION_REQUEST_2) => self.forward(cx, frame, over_2, RETURN_2, None),
+            Some(&kind::ONION_RESPONSE_3) => self.hand_back(cx, frame, RETURN_3, Some(kind::ONION_RESPONSE_2)),
+            Some(&kind::ONION_RESPONSE_2) => self.hand_back(cx, frame, RETURN_2, Some(kind::ONION_RESPONSE_1)),
+            Some(&kind::ONION_RESPONSE_1) => self.hand_back(cx, frame, RETURN_1, None),
+            Some(_) | None => Err(DropReason::UnknownKind),
+        };
+        result.unwrap_or_else(Disposition::Dropped)
+    }
+
+    /// One hop towards the node. `inner` is the length of the return header that the packet has so far; `next` the kind
+    /// that it gets, `None` when the next hop is the node and gets the bare request.
+    fn forward<E: Env>(
+        &self,
+        cx: &mut Cx<'_, '_, E>,
+        frame: &mut Frame<'_>,
+        over: usize,
+        inner: usize,
+        next: Option<u8>,
+    ) -> Result<Disposition, DropReason> {
+        if frame.len <= over || frame.len > PACKET_MAX {
+            return Err(DropReason::Malformed);
+        }
+        let box_end = frame.len - inner;
+        let AnnounceHeader { nonce, sender } = AnnounceHeader::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
+        cx.open(Whose::Dht, &sender, &nonce, &mut frame.buf[LAYER_BOX_AT..box_end])?;
+        let to = parse_addr(&mut Reader::new(&frame.buf[LAYER_ADDR_AT..])).ok_or(DropReason::BadAddress)?;
+        if !may_send(frame.from, to) {
+            return Err(DropReason::BadAddress);
+        }
+        let content_at = LAYER_ADDR_AT + ONION_ADDR_LEN;
+        let start = match next {
+            Some(kind) => {
+                frame.buf[0] = kind;
+                1 + NONCE_LEN
+            }
+            None if onion::is_request(frame.buf[content_at]) => 0,
+            None => return Err(DropReason::Forbidden),
+        };
+        frame.buf.copy_within(content_at..box_end, start);
+        let return_at = start + box_end - content_at;
+        let return_end = return_at + RETURN_STEP + inner;
+        frame.buf.copy_within(box_end..frame.len, return_at + RETURN_STEP);
+        self.seal_return(cx, frame.from, &mut frame.buf[return_at..return_end]);
+        Ok(Disposition::Reply { to, len: return_end })
+    }
+
+    /// One hop towards the client. `outer` is the length of the packet's return header; `next` the kind that it gets,
+    /// `None` when the next hop is the client and gets the bare answer.
+    fn hand_back<E: Env>(
+        &self,
+        cx: &Cx<'_, '_, E>,
+        frame: &mut Frame<'_>,
+        outer: usize,
+        next: Option<u8>,
+    ) -> Result<Disposition, DropReason> {
+        if frame.len <= 1 + outer || frame.len > PACKET_MAX {
+            return Err(DropReason::Malformed);
+        }
+        if !onion::is_response(frame.buf[1 + outer]) {
+            return Err(DropReason::Forbidden);
+        }
+        let to = self.open_return(cx, frame.buf, outer)?;
+        let start = match next {
+            Some(kind) => {
+                frame.buf[RETURN_STEP] = kind;
+                RETURN_STEP
+            }
+            None => 1 + RETURN_STEP,
+        };
+        frame.buf.copy_within(start..frame.len, 0);
+        Ok(Disposition::Reply { to, len: frame.len - start })
+    }
+
+    /// Writes a return header over `room`, whose end already is the header of the hops before.
+    fn seal_return<E: Env>(&self, cx: &mut Cx<'_, '_, E>, from: Endpoint, room: &mut [u8]) {
+        let nonce = cx.nonce();
+        let mut w = Writer::new(room);
+        w.bytes(&nonce.0).skip(MAC_LEN);
+        emit_addr(from, &mut w);
+        cx.suite.seal(&self.current, &nonce, &mut room[NONCE_LEN..]);
+    }
+
+    /// Opens the return header of `len` bytes after the first byte of `buf`, and tells where the packet goes next.
+    fn open_return<E: Env>(
+        &self,
+        cx: &Cx<'_, '_, E>,
+        buf: &mut [u8; DATAGRAM_MAX],
+        len: usize,
+    ) -> Result<Endpoint, DropReason> {
+        let sealed = &mut buf[1..=len];
+        let nonce = Nonce::from_slice(&sealed[..NONCE_LEN]).ok_or(DropReason::Malformed)?;
+        let boxed = &mut sealed[NONCE_LEN..];
+        let mut copy = [0; RETURN_3 - NONCE_LEN];
+        let copy = &mut copy[..boxed.len()];
+        copy.copy_from_slice(boxed);
+        if !cx.suite.open(&self.current, &nonce, boxed) {
+            boxed.copy_from_slice(copy);
+            if !cx.suite.open(&self.previous, &nonce, boxed) {
+                return Err(DropReason::BadToken);
+            }
+        }
+        parse_addr(&mut Reader::new(&boxed[MAC_LEN..])).ok_or(DropReason::BadAddress)
+    }
+
+    fn rotate(&mut self, now: Instant, rng: &mut impl CryptoRng) {
+        let since = *self.since.get_or_insert(now);
+        if now.reached(since, KEY_LIFE) {
+            self.previous = core::mem::replace(&mut self.current, SharedKey::generate(rng));
+            if now.reached(since, 2 * KEY_LIFE) {
+                self.previous = SharedKey::generate(rng);
+            }
+            self.since = Some(now);
+        }
+    }
+}
+
+/// Whether a packet from `from` may go on to `to`. Strangers choose the address: it must be one host, and only local
+/// requesters may reach local addresses.
+fn may_send(from: Endpoint, to: Endpoint) -> bool {
+    let one_host = match to.ip() {
+        IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
+        IpAddr::V6(ip) => !ip.is_multicast(),
+    };
+    to.is_usable() && one_host && (from.is_lan() || !to.is_lan())
+}

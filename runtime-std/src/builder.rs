@@ -1,0 +1,224 @@
+//! How a node is started.
+
+use crate::contacts::Contacts;
+use crate::env::{Clock, rng};
+use crate::event::event_channel;
+use crate::profile_store::{LoadError, ProfileStore};
+use crate::room::Room;
+use crate::saver::Saver;
+use crate::snapshot::{friends_in, restore};
+use crate::socket::{BindError, Listen, Ports, UdpPort};
+use crate::{Events, HostEnv, Runner, Tox};
+use bluering_core::crypto::{Nospam, SecretKey};
+use bluering_core::driver::Scratch;
+use bluering_core::profile::Profile;
+use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Limits, Node, Storage};
+use smol::{Timer, channel};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Commands that may wait for the node; more wait for room.
+const JOBS_WAITING: usize = 256;
+/// Events that may wait for the application, unless asked otherwise.
+const EVENTS_WAITING: usize = 1024;
+/// The longest message of the day that a bootstrap info response holds (`bootstrap_node_packets.h`).
+pub const MOTD_LEN_MAX: usize = 256;
+
+/// Collects what a node shall be, and starts it.
+#[derive(Debug)]
+pub struct Builder {
+    listen: Listen,
+    profile: Option<PathBuf>,
+    autosave: bool,
+    secret: Option<SecretKey>,
+    dht_secret: Option<SecretKey>,
+    limits: Limits,
+    info: Option<(u32, Vec<u8>)>,
+    events_waiting: usize,
+}
+
+/// Why a node cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// No socket.
+    Bind(BindError),
+    /// The profile's file cannot serve.
+    Load(LoadError),
+    /// The limits are too small.
+    Build(BuildError),
+    /// The operating system gives no randomness.
+    Random(getrandom::Error),
+    /// The operating system gives no thread.
+    Thread(io::Error),
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            listen: Listen::Dual(Ports::Usual),
+            profile: None,
+            autosave: true,
+            secret: None,
+            dht_secret: None,
+            limits: Limits::DESKTOP,
+            info: None,
+            events_waiting: EVENTS_WAITING,
+        }
+    }
+}
+
+impl Builder {
+    /// A client with a new identity, on the first free of the usual ports, both families, nothing saved.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where to listen.
+    #[must_use]
+    pub fn listen(mut self, listen: Listen) -> Self {
+        self.listen = listen;
+        self
+    }
+
+    /// Loads the profile if the file exists, and saves to it: soon after each change, and at the end.
+    #[must_use]
+    pub fn profile(mut self, path: impl Into<PathBuf>) -> Self {
+        self.profile = Some(path.into());
+        self
+    }
+
+    /// Whether to save to the profile unasked (default: yes).
+    #[must_use]
+    pub fn autosave(mut self, on: bool) -> Self {
+        self.autosave = on;
+        self
+    }
+
+    /// The identity, when no profile gives another (default: a new one).
+    #[must_use]
+    pub fn secret_key(mut self, secret: SecretKey) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
+    /// The DHT key, which bootstrap lines name: for nodes that others enter through (default: a new one at each start).
+    #[must_use]
+    pub fn dht_secret_key(mut self, secret: SecretKey) -> Self {
+        self.dht_secret = Some(secret);
+        self
+    }
+
+    /// Capacities. Room for friends grows to what the profile holds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Answers bootstrap info requests with a version and a message of the day, which is cut at 256 bytes.
+    #[must_use]
+    pub fn info(mut self, version: u32, motd: impl Into<Vec<u8>>) -> Self {
+        let mut motd = motd.into();
+        motd.truncate(MOTD_LEN_MAX);
+        self.info = Some((version, motd));
+        self
+    }
+
+    /// How many events may wait for the application before friends are slowed down.
+    #[must_use]
+    pub fn events_waiting(mut self, count: usize) -> Self {
+        self.events_waiting = count;
+        self
+    }
+
+    /// Starts the node on a thread of its own.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(self) -> Result<(Tox, Events), StartError> {
+        let (tox, events, runner) = self.build()?;
+        let thread = std::thread::Builder::new().name("bluering".to_string());
+        thread.spawn(move || smol::block_on(runner.run())).map_err(StartError::Thread)?;
+        Ok((tox, events))
+    }
+
+    /// Opens the socket and the profile; the node lives as long as the returned [`Runner`] is run.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn build(mut self) -> Result<(Tox, Events, Runner), StartError> {
+        let (store, bytes) = match self.profile.take().map(|path| ProfileStore::open(&path)).transpose() {
+            Ok(opened) => opened.unzip(),
+            Err(error) => return Err(StartError::Load(error)),
+        };
+        let bytes = bytes.flatten();
+        let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
+        let socket = UdpPort::bind(self.listen).map_err(StartError::Bind)?;
+        let clock = Clock::start();
+        let (node, contacts) = self.build_node(clock, profile.as_ref())?;
+        let mut saver = Saver::new(store.filter(|_| self.autosave));
+        if profile.is_none() {
+            saver.changed();
+        }
+        let (jobs, waiting_jobs) = channel::bounded(JOBS_WAITING);
+        let (ended, end) = channel::bounded(1);
+        let (event_sender, events) = event_channel(self.events_waiting);
+        let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
+        let tox = Tox { jobs, ended: end, local: socket.local(), dht_key, public_key };
+        let runner = Runner {
+            room: Room { node, contacts, saver, clock, stopping: false },
+            socket,
+            jobs: Box::pin(waiting_jobs),
+            events: event_sender,
+            ended,
+            scratch: Box::new(Scratch::new()),
+            buf: Box::new([0; DATAGRAM_MAX]),
+            timer: Timer::never(),
+            deadline: None,
+            clock_at: None,
+        };
+        Ok((tox, events, runner))
+    }
+
+    fn build_node(
+        &mut self,
+        clock: Clock,
+        profile: Option<&Profile<'_>>,
+    ) -> Result<(Box<Node<'static, HostEnv>>, Contacts), StartError> {
+        let mut rng = rng().map_err(StartError::Random)?;
+        let (secret, nospam) = match profile {
+            Some(profile) => (profile.secret_key(), profile.nospam()),
+            None => {
+                let secret = self.secret.take().unwrap_or_else(|| SecretKey::generate(&mut rng));
+                (secret, Nospam::generate(&mut rng))
+            }
+        };
+        let mut limits = self.limits;
+        limits.friends = limits.friends.max(profile.map_or(0, friends_in));
+        // The node borrows it for as long as it lives, which is as long as the process, but for tests.
+        let info = self.info.take().map(|(version, motd)| BootstrapInfo { version, motd: Box::leak(motd.into()) });
+        let parts = HostEnv::parts().map_err(StartError::Random)?;
+        let now = clock.now();
+        let config = Config { secret, nospam, dht_secret: self.dht_secret.take(), info };
+        let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
+        let mut node = Box::new(node);
+        let contacts = profile.map(|profile| restore(&mut node, now, profile)).unwrap_or_default();
+        Ok((node, contacts))
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Load(error) => error.fmt(f),
+            Self::Build(error) => error.fmt(f),
+            Self::Random(error) => write!(f, "the system gives no randomness: {error}"),
+            Self::Thread(error) => write!(f, "the system gives no thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

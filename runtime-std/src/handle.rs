@@ -1,0 +1,369 @@
+//! `Tox`: what an application holds. Every method sends a command to the node's task and waits for its answer.
+
+use crate::contacts::{Contact, Friend};
+use crate::profile_store::{ProfileBytes, SaveError};
+use crate::resolve::{ResolveError, resolve};
+use crate::room::{Job, Room};
+use crate::snapshot::snapshot;
+use bluering_core::crypto::{Nospam, PublicKey, ToxId};
+use bluering_core::storage::Full;
+use bluering_core::wire::NodeInfo;
+use bluering_core::{
+    AddFriendError, Connection, Endpoint, FriendId, MessageId, MessageKind, SendError, Stats, TooLong, UserStatus,
+};
+use smol::channel::{self, Receiver, Sender};
+use std::fmt;
+
+/// A running Tox node. Clones command the same node; when the last one is dropped, it says goodbye and ends.
+#[derive(Clone, Debug)]
+pub struct Tox {
+    pub(crate) jobs: Sender<Job>,
+    pub(crate) ended: Receiver<Result<(), SaveError>>,
+    pub(crate) local: Endpoint,
+    pub(crate) dht_key: PublicKey,
+    pub(crate) public_key: PublicKey,
+}
+
+/// The node has shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+/// Why a command did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError<E> {
+    /// The node has shut down.
+    Stopped,
+    /// The node refused.
+    Refused(E),
+}
+
+/// Why a bootstrap node was not taken.
+#[derive(Debug)]
+pub enum BootstrapError {
+    /// Its host cannot be found.
+    Resolve(ResolveError),
+    /// Too many wait for an answer already.
+    Full,
+    /// The node has shut down.
+    Stopped,
+}
+
+/// Ourselves, as of now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me {
+    /// To be given to people who shall add us.
+    pub tox_id: ToxId,
+    /// Our name.
+    pub name: Vec<u8>,
+    /// Our status message.
+    pub status_message: Vec<u8>,
+    /// Our status.
+    pub status: UserStatus,
+    /// Whether friends can find us.
+    pub connection: Connection,
+}
+
+/// How far a group of messages got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentMessages {
+    /// How many were taken, from the front.
+    pub taken: usize,
+    /// The number of the last of them; the others precede it. 0 when none was taken.
+    pub last: MessageId,
+    /// Why the next was not.
+    pub refused: Option<SendError>,
+}
+
+/// Ourselves and the network.
+impl Tox {
+    /// The address and port of the socket.
+    #[must_use]
+    pub const fn local(&self) -> Endpoint {
+        self.local
+    }
+
+    /// Our DHT key of this run: what bootstrap lines name.
+    #[must_use]
+    pub const fn dht_key(&self) -> PublicKey {
+        self.dht_key
+    }
+
+    /// Our long-term key.
+    #[must_use]
+    pub const fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    /// Our Tox ID, name and status.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn me(&self) -> Result<Me, Stopped> {
+        self.call(|room| Me {
+            tox_id: room.node.tox_id(),
+            name: room.node.name().to_vec(),
+            status_message: room.node.status_message().to_vec(),
+            status: room.node.status(),
+            connection: room.node.connection(),
+        })
+        .await
+    }
+
+    /// Enters the network through a node. Returns when its host is found; what follows comes as events.
+    ///
+    /// # Errors
+    /// [`BootstrapError`].
+    pub async fn bootstrap(&self, host: &str, port: u16, key: PublicKey) -> Result<(), BootstrapError> {
+        let found = resolve(host, port).await.map_err(BootstrapError::Resolve)?;
+        let nodes: Vec<_> = found.into_iter().map(|at| NodeInfo { key, at: at.into() }).collect();
+        let taken =
+            self.call(move |room| nodes.iter().try_for_each(|node| room.node.bootstrap(room.clock.now(), *node)));
+        match taken.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Full)) => Err(BootstrapError::Full),
+            Err(Stopped) => Err(BootstrapError::Stopped),
+        }
+    }
+
+    /// Sets our name, at most 128 bytes, and tells it to friends.
+    ///
+    /// # Errors
+    /// [`TooLong`], [`Stopped`].
+    pub async fn set_name(&self, name: impl Into<Vec<u8>>) -> Result<(), CommandError<TooLong>> {
+        let name = name.into();
+        self.ask(move |room| room.node.set_name(&name)).await
+    }
+
+    /// Sets our status message, at most 1007 bytes, and tells it to friends.
+    ///
+    /// # Errors
+    /// [`TooLong`], [`Stopped`].
+    pub async fn set_status_message(&self, text: impl Into<Vec<u8>>) -> Result<(), CommandError<TooLong>> {
+        let text = text.into();
+        self.ask(move |room| room.node.set_status_message(&text)).await
+    }
+
+    /// Sets our status and tells it to friends.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn set_status(&self, status: UserStatus) -> Result<(), Stopped> {
+        self.call(move |room| room.node.set_status(status)).await
+    }
+
+    /// Changes the nospam: friend requests to the old Tox ID are dropped from now on.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn set_nospam(&self, nospam: Nospam) -> Result<(), Stopped> {
+        self.call(move |room| room.node.set_nospam(nospam)).await
+    }
+
+    /// The node's counters.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn stats(&self) -> Result<Stats, Stopped> {
+        self.call(|room| room.node.stats().clone()).await
+    }
+
+    /// The profile as of now, in the Tox save format.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn profile(&self) -> Result<ProfileBytes, Stopped> {
+        self.call(|room| snapshot(room)).await
+    }
+
+    /// Keeps the node from doing anything for a while: to its friends it looks like a stalled peer. For tests.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn freeze(&self, time: std::time::Duration) -> Result<(), Stopped> {
+        self.call(move |_| std::thread::sleep(time)).await
+    }
+
+    /// Says goodbye to friends, saves the profile, and ends the node. Returns when that is done; later calls return at once.
+    ///
+    /// # Errors
+    /// [`SaveError`]: the profile on disk is older than this.
+    pub async fn shutdown(&self) -> Result<(), SaveError> {
+        let _ = self.jobs.send(Box::new(|room| room.stopping = true)).await;
+        self.ended.recv().await.unwrap_or(Ok(()))
+    }
+}
+
+/// Friends and messages.
+impl Tox {
+    /// Sends a friend request with 1 to 921 bytes of words.
+    ///
+    /// # Errors
+    /// [`AddFriendError`], [`Stopped`].
+    pub async fn add_friend(
+        &self,
+        to: ToxId,
+        message: impl Into<Vec<u8>>,
+    ) -> Result<FriendId, CommandError<AddFriendError>> {
+        let message = message.into();
+        self.ask(move |room| {
+            let id = room.node.add_friend(room.clock.now(), &to, &message)?;
+            room.contacts.put(id, Contact::default());
+            Ok(id)
+        })
+        .await
+    }
+
+    /// Accepts a friend request, or adds a friend who is known to have added us.
+    ///
+    /// # Errors
+    /// [`AddFriendError`], [`Stopped`].
+    pub async fn accept(&self, key: PublicKey) -> Result<FriendId, CommandError<AddFriendError>> {
+        self.ask(move |room| {
+            let id = room.node.accept(room.clock.now(), key)?;
+            room.contacts.put(id, Contact::default());
+            Ok(id)
+        })
+        .await
+    }
+
+    /// Ends the friendship on our side. False when there is no such friend.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn remove_friend(&self, friend: FriendId) -> Result<bool, Stopped> {
+        self.call(move |room| room.node.remove_friend(room.clock.now(), friend)).await
+    }
+
+    /// All friends, by number.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn friends(&self) -> Result<Vec<Friend>, Stopped> {
+        self.call(|room| room.node.friends().filter_map(|id| describe(room, id)).collect()).await
+    }
+
+    /// A friend.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn friend(&self, id: FriendId) -> Result<Option<Friend>, Stopped> {
+        self.call(move |room| describe(room, id)).await
+    }
+
+    /// The friend with a number.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn friend_by_index(&self, index: usize) -> Result<Option<FriendId>, Stopped> {
+        self.call(move |room| room.node.friend_by_index(index)).await
+    }
+
+    /// Sends a message of 1 to 1372 bytes to an online friend. A receipt with the returned number follows when it arrived.
+    ///
+    /// # Errors
+    /// [`SendError`], [`Stopped`]. After `Full`, [`ToxEvent::Writable`](crate::ToxEvent::Writable) follows.
+    pub async fn send_message(
+        &self,
+        to: FriendId,
+        kind: MessageKind,
+        text: impl Into<Vec<u8>>,
+    ) -> Result<MessageId, CommandError<SendError>> {
+        let text = text.into();
+        self.ask(move |room| room.node.send_message(room.clock.now(), to, kind, &text)).await
+    }
+
+    /// Sends several messages in one step, as many as are taken now.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn send_messages(
+        &self,
+        to: FriendId,
+        kind: MessageKind,
+        texts: Vec<Vec<u8>>,
+    ) -> Result<SentMessages, Stopped> {
+        self.call(move |room| {
+            let mut sent = SentMessages { taken: 0, last: 0, refused: None };
+            for text in &texts {
+                match room.node.send_message(room.clock.now(), to, kind, text) {
+                    Ok(number) => (sent.taken, sent.last) = (sent.taken + 1, number),
+                    Err(error) => {
+                        sent.refused = Some(error);
+                        break;
+                    }
+                }
+            }
+            sent
+        })
+        .await
+    }
+
+    /// Tells a friend whether we are typing.
+    ///
+    /// # Errors
+    /// [`SendError::NoFriend`], [`Stopped`].
+    pub async fn set_typing(&self, to: FriendId, typing: bool) -> Result<(), CommandError<SendError>> {
+        self.ask(move |room| room.node.set_typing(room.clock.now(), to, typing)).await
+    }
+
+    /// Runs `job` on the node's task and brings back its result.
+    async fn call<T: Send + 'static>(&self, job: impl FnOnce(&mut Room) -> T + Send + 'static) -> Result<T, Stopped> {
+        let (reply, answer) = channel::bounded(1);
+        let job: Job = Box::new(move |room| drop(reply.try_send(job(room))));
+        self.jobs.send(job).await.map_err(|_| Stopped)?;
+        answer.recv().await.map_err(|_| Stopped)
+    }
+
+    async fn ask<T: Send + 'static, E: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Room) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, CommandError<E>> {
+        self.call(job).await.map_err(|Stopped| CommandError::Stopped)?.map_err(CommandError::Refused)
+    }
+}
+
+fn describe(room: &Room, id: FriendId) -> Option<Friend> {
+    let (info, texts) = (room.node.friend(id)?, room.contacts.get(id));
+    Some(Friend {
+        id,
+        key: info.key,
+        connection: info.connection,
+        status: if info.connection == Connection::None { texts.status } else { info.status },
+        typing: info.typing,
+        requested: info.requested.is_some(),
+        name: texts.name,
+        status_message: texts.status_message,
+        last_seen: texts.last_seen,
+    })
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the node has shut down")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl<E: fmt::Display> fmt::Display for CommandError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => Stopped.fmt(f),
+            Self::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error> std::error::Error for CommandError<E> {}
+
+impl fmt::Display for BootstrapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(error) => error.fmt(f),
+            Self::Full => f.write_str("too many bootstrap nodes wait for an answer"),
+            Self::Stopped => Stopped.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BootstrapError {}

@@ -1,0 +1,63 @@
+//! What the runner's task owns: the node, and what people see beside it.
+
+use crate::contacts::Contacts;
+use crate::env::Clock;
+use crate::saver::Saver;
+use crate::socket::UdpPort;
+use crate::{EventSender, HostEnv, ToxEvent};
+use bluering_core::driver::{Ports, Sent};
+use bluering_core::time::Instant;
+use bluering_core::{Action, Event, Node, Transmit};
+
+/// A command: it runs on the node's own task, between two packets.
+pub(crate) type Job = Box<dyn FnOnce(&mut Room) + Send>;
+
+/// The node and its surroundings, lent to commands.
+pub(crate) struct Room {
+    pub(crate) node: Box<Node<'static, HostEnv>>,
+    pub(crate) contacts: Contacts,
+    pub(crate) saver: Saver,
+    pub(crate) clock: Clock,
+    /// Somebody asked for the end.
+    pub(crate) stopping: bool,
+}
+
+impl Room {
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+}
+
+/// The way out of the node.
+pub(crate) struct Outlet<'a> {
+    pub(crate) socket: &'a UdpPort,
+    pub(crate) events: &'a EventSender,
+    pub(crate) contacts: &'a mut Contacts,
+    pub(crate) saver: &'a mut Saver,
+}
+
+impl Ports for Outlet<'_> {
+    fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
+        self.socket.send(packet.bytes, packet.to)
+    }
+
+    fn action(&mut self, action: Action) {
+        match action {
+            Action::Persist => self.saver.changed(),
+            _ => {}
+        }
+    }
+
+    fn event_room(&mut self) -> bool {
+        self.events.has_room()
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        if self.contacts.learn(&event) {
+            self.saver.changed();
+        }
+        if let Some(event) = ToxEvent::from_core(event) {
+            self.events.give(event);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The one task that owns the node: it drains the socket and the commands, pumps the node, and sleeps until one of them, or
+//! the node's next deadline, calls. It never polls on a tick, and it allocates nothing per packet.
+
+use crate::env::unix_now;
+use crate::profile_store::SaveError;
+use crate::room::{Job, Outlet, Room};
+use crate::snapshot::snapshot;
+use crate::socket::UdpPort;
+use crate::{EventSender, ToxEvent};
+use bluering_core::driver::{Idle, Scratch, pump};
+use bluering_core::time::Deadline;
+use bluering_core::{DATAGRAM_MAX, Disposition, Frame};
+use smol::channel::{Receiver, Sender};
+use smol::future::FutureExt;
+use smol::stream::Stream;
+use smol::{Timer, future};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// Datagrams handled before the node may send: large enough to save calls, small enough to answer promptly.
+const DATAGRAMS_AT_ONCE: usize = 64;
+/// Commands handled before the socket is looked at again.
+const JOBS_AT_ONCE: usize = 64;
+/// How often the wall clock is looked at, at most. Only wake-ups that happen anyway do it.
+const CLOCK_EVERY: Duration = Duration::from_secs(60);
+/// How long the last packets may wait for a full socket.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The task of a node. Run it with [`run`](Self::run) on any executor; [`Builder::start`](crate::Builder::start) gives it a
+/// thread of its own.
+pub struct Runner {
+    pub(crate) room: Room,
+    pub(crate) socket: UdpPort,
+    pub(crate) jobs: Pin<Box<Receiver<Job>>>,
+    pub(crate) events: EventSender,
+    pub(crate) ended: Sender<Result<(), SaveError>>,
+    pub(crate) scratch: Box<Scratch>,
+    pub(crate) buf: Box<[u8; DATAGRAM_MAX]>,
+    pub(crate) timer: Timer,
+    pub(crate) deadline: Option<Deadline>,
+    pub(crate) clock_at: Option<Instant>,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// What ended a sleep.
+enum Wake {
+    Job(Job),
+    /// All handles are gone.
+    Orphaned,
+    Saved(Result<(), SaveError>),
+    Other,
+}
+
+impl Runner {
+    /// Runs until [`Tox::shutdown`](crate::Tox::shutdown) or the last handle's end; then says goodbye to friends and saves.
+    pub async fn run(mut self) {
+        while !self.room.stopping {
+            let more = self.take_datagrams() | self.run_jobs();
+            self.look_at_clocks();
+            let idle = self.pump();
+            if self.room.stopping {
+                break;
+            }
+            if more {
+                future::yield_now().await;
+                continue;
+            }
+            self.arm(idle);
+            match poll_fn(|cx| self.poll_wake(cx, idle)).await {
+                Wake::Job(job) => job(&mut self.room),
+                Wake::Orphaned => self.room.stopping = true,
+                Wake::Saved(result) => self.report(result),
+                Wake::Other => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Handles what has arrived; true when there may be more.
+    fn take_datagrams(&mut self) -> bool {
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            let Some((len, from)) = self.socket.receive(&mut self.buf) else { return false };
+            let now = self.room.now();
+            match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
+                // A reply that the socket refuses is dropped: everything answered like this is asked again.
+                Disposition::Reply { to, len } => drop(self.socket.send(&self.buf[..len], to)),
+                Disposition::Consumed | Disposition::Dropped(_) => {}
+            }
+        }
+        true
+    }
+
+    /// Runs waiting commands; true when there may be more.
+    fn run_jobs(&mut self) -> bool {
+        for _ in 0..JOBS_AT_ONCE {
+            match self.jobs.try_recv() {
+                Ok(job) => job(&mut self.room),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn look_at_clocks(&mut self) {
+        let (now, host_now) = (self.room.now(), Instant::now());
+        if self.clock_at.is_none_or(|at| host_now.duration_since(at) >= CLOCK_EVERY) {
+            self.clock_at = Some(host_now);
+            self.room.node.handle_clock(now, unix_now());
+        }
+        if self.deadline.is_some_and(|deadline| deadline.at <= now) {
+            self.room.node.handle_timeout(now);
+        }
+        if self.room.saver.is_due(host_now) {
+            let bytes = snapshot(&self.room);
+            self.room.saver.start(bytes);
+        }
+    }
+
+    fn pump(&mut self) -> Idle {
+        let now = self.room.now();
+        let Room { node, contacts, saver, .. } = &mut self.room;
+        let mut outlet = Outlet { socket: &self.socket, events: &self.events, contacts, saver };
+        let idle = pump(node, now, &mut self.scratch, &mut outlet);
+        self.deadline = idle.deadline;
+        idle
+    }
+
+    /// Sets the one timer to what comes first.
+    fn arm(&mut self, idle: Idle) {
+        let node = idle.deadline.and_then(|deadline| self.room.clock.to_host(deadline.at));
+        match node.into_iter().chain(self.room.saver.deadline()).min() {
+            Some(at) => self.timer.set_at(at),
+            None => self.timer = Timer::never(),
+        }
+    }
+
+    fn poll_wake(&mut self, cx: &mut Context<'_>, idle: Idle) -> Poll<Wake> {
+        match self.jobs.as_mut().poll_next(cx) {
+            Poll::Ready(Some(job)) => return Poll::Ready(Wake::Job(job)),
+            Poll::Ready(None) => return Poll::Ready(Wake::Orphaned),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(result) = self.room.saver.poll_written(cx) {
+            return Poll::Ready(Wake::Saved(result));
+        }
+        let awake = self.socket.poll_readable(cx).is_ready()
+            || Pin::new(&mut self.timer).poll_next(cx).is_ready()
+            || (idle.transmit_blocked && self.socket.poll_writable(cx).is_ready())
+            || (idle.events_blocked && self.events.poll_read(cx).is_ready());
+        if awake { Poll::Ready(Wake::Other) } else { Poll::Pending }
+    }
+
+    /// A failure is an event; when there is no room for it, the next save tells.
+    fn report(&mut self, result: Result<(), SaveError>) {
+        if let Err(error) = result {
+            self.room.saver.changed();
+            if self.events.has_room() {
+                self.events.give(ToxEvent::ProfileNotSaved { reason: error.to_string() });
+            }
+        }
+    }
+
+    /// Kill packets to friends, the last state to disk.
+    async fn finish(mut self) {
+        let now = self.room.now();
+        self.room.node.shutdown(now);
+        let farewell = async {
+            while self.pump().transmit_blocked {
+                let _ = poll_fn(|cx| self.socket.poll_writable(cx)).await;
+            }
+        };
+        let too_long = async {
+            Timer::after(FAREWELL).await;
+        };
+        farewell.or(too_long).await;
+        let Self { mut room, ended, .. } = self;
+        let saver = std::mem::take(&mut room.saver);
+        let _ = ended.try_send(saver.finish(|| snapshot(&room)).await);
+    }
+}

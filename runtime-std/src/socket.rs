@@ -1,0 +1,204 @@
+//! The node's UDP socket: one for both families where the host has IPv6, never blocking.
+
+use bluering_core::driver::Sent;
+use bluering_core::{DATAGRAM_MAX, Endpoint};
+use smol::Async;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::task::{Context, Poll};
+
+/// First port that toxcore tries (`TOX_DEFAULT_START_PORT`).
+pub const PORT_FIRST: u16 = 33445;
+/// Last port that toxcore tries (`TOX_DEFAULT_END_PORT`).
+pub const PORT_LAST: u16 = 33545;
+
+/// Room for bursts in the kernel, each way, in bytes (`sock_set_buffers` of toxcore asks for as much). Best effort.
+const KERNEL_BUFFER: usize = 2 << 20;
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// All addresses of both families, or of IPv4 alone where the host has no IPv6.
+    Dual(Ports),
+    /// All IPv4 addresses.
+    V4(Ports),
+    /// This address and port only; port 0 lets the system choose.
+    At(SocketAddr),
+}
+
+/// Which port to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ports {
+    /// The first free one of 33445 to 33545.
+    #[default]
+    Usual,
+    /// This one or none; 0 lets the system choose.
+    Fixed(u16),
+}
+
+/// No socket could be opened.
+#[derive(Debug)]
+pub struct BindError {
+    tried: String,
+    source: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on UDP {}: {}", self.tried, self.source)
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// An open socket. Endpoints that go in and out are in their own family: IPv4-mapped addresses exist only inside.
+#[derive(Debug)]
+pub(crate) struct UdpPort {
+    io: Async<UdpSocket>,
+    local: Endpoint,
+    v6: bool,
+}
+
+impl UdpPort {
+    /// Opens a socket.
+    pub(crate) fn bind(listen: Listen) -> Result<Self, BindError> {
+        match listen {
+            Listen::Dual(ports) => match Self::first_free(Ipv6Addr::UNSPECIFIED.into(), ports) {
+                Ok(port) => Ok(port),
+                Err(error) if error.source.kind() == ErrorKind::AddrInUse => Err(error),
+                Err(_) => Self::bind(Listen::V4(ports)),
+            },
+            Listen::V4(ports) => Self::first_free(Ipv4Addr::UNSPECIFIED.into(), ports),
+            Listen::At(at) => open(at).map_err(|source| BindError { tried: at.to_string(), source }),
+        }
+    }
+
+    fn first_free(ip: IpAddr, ports: Ports) -> Result<Self, BindError> {
+        let (first, last) = match ports {
+            Ports::Usual => (PORT_FIRST, PORT_LAST),
+            Ports::Fixed(port) => (port, port),
+        };
+        let mut port = first;
+        let mut result = open(SocketAddr::new(ip, port));
+        while port < last && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse) {
+            port += 1;
+            result = open(SocketAddr::new(ip, port));
+        }
+        let tried = if first == last { format!("port {first}") } else { format!("ports {first} to {last}") };
+        result.map_err(|source| BindError { tried, source })
+    }
+
+    /// The address and port that it is bound to.
+    pub(crate) const fn local(&self) -> Endpoint {
+        self.local
+    }
+
+    /// The next datagram that has already arrived: its length and sender.
+    pub(crate) fn receive(&self, buf: &mut [u8; DATAGRAM_MAX]) -> Option<(usize, Endpoint)> {
+        // Errors other than "nothing there" report, once each, what became of an earlier datagram.
+        for _ in 0..RECEIVE_TRIES {
+            match self.io.get_ref().recv_from(buf) {
+                Ok((len, from)) => return Some((len, Endpoint::from(from))),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(_) => {}
+            }
+        }
+        None
+    }
+
+    /// Hands a datagram to the kernel. What it refuses for good (no route, wrong family) is lost, as on the network.
+    pub(crate) fn send(&self, bytes: &[u8], to: Endpoint) -> Sent {
+        let to = match (to.ip(), self.v6) {
+            (IpAddr::V4(ip), true) => SocketAddrV6::new(ip.to_ipv6_mapped(), to.port(), 0, 0).into(),
+            (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => SocketAddr::from(to),
+            (IpAddr::V6(_), false) => return Sent::Ok,
+        };
+        for _ in 0..SEND_TRIES {
+            match self.io.get_ref().send_to(bytes, to) {
+                Ok(_) => return Sent::Ok,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Sent::Blocked,
+                Err(_) => {}
+            }
+        }
+        Sent::Ok
+    }
+
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_readable(cx)
+    }
+
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_writable(cx)
+    }
+}
+
+/// A call may report the fate of an earlier datagram instead of doing its own work.
+const SEND_TRIES: usize = 2;
+const RECEIVE_TRIES: usize = 8;
+
+fn open(at: SocketAddr) -> io::Result<UdpPort> {
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // The kernel may allow less, which costs packets in bursts and nothing else.
+    let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+    let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
+    socket.bind(&at.into())?;
+    let io = Async::new(UdpSocket::from(socket))?;
+    let local = Endpoint::from(io.get_ref().local_addr()?);
+    Ok(UdpPort { io, local, v6: at.is_ipv6() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive(port: &UdpPort) -> (Vec<u8>, Endpoint) {
+        let mut buf = [0; DATAGRAM_MAX];
+        smol::block_on(std::future::poll_fn(|cx| port.poll_readable(cx))).expect("readable");
+        let (len, from) = port.receive(&mut buf).expect("a datagram");
+        (buf[..len].to_vec(), from)
+    }
+
+    fn loopback() -> Listen {
+        Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    #[test]
+    fn both_families_speak_plain_ipv4() {
+        let (dual, v4) =
+            (UdpPort::bind(Listen::Dual(Ports::Fixed(0))).expect("dual"), UdpPort::bind(loopback()).expect("v4"));
+        assert_eq!(v4.send(b"ping", Endpoint::v4([127, 0, 0, 1], dual.local().port())), Sent::Ok);
+        let (bytes, from) = receive(&dual);
+        assert_eq!((bytes.as_slice(), from), (b"ping".as_slice(), v4.local()));
+        assert_eq!(dual.send(b"pong", from), Sent::Ok);
+        assert_eq!(receive(&v4).0, b"pong");
+    }
+
+    #[test]
+    fn a_taken_port_is_passed_over_or_named() {
+        let first = UdpPort::bind(Listen::V4(Ports::Usual)).expect("one of 101 ports");
+        let second = UdpPort::bind(Listen::V4(Ports::Usual)).expect("one of 100 ports");
+        assert!(second.local().port() > first.local().port());
+        assert!((PORT_FIRST..=PORT_LAST).contains(&second.local().port()));
+        let port = first.local().port();
+        let error = UdpPort::bind(Listen::V4(Ports::Fixed(port))).expect_err("taken");
+        assert!(error.to_string().starts_with(&format!("cannot listen on UDP port {port}: ")), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_lost_not_blocked() {
+        let v4 = UdpPort::bind(loopback()).expect("v4");
+        assert_eq!(v4.send(b"x", Endpoint::new(Ipv6Addr::LOCALHOST.into(), 9)), Sent::Ok);
+        assert_eq!(v4.send(&[0; 70_000], v4.local()), Sent::Ok);
+        let mut buf = [0; DATAGRAM_MAX];
+        assert!(v4.receive(&mut buf).is_none());
+    }
+}

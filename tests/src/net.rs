@@ -1,0 +1,92 @@
+//! A network of its own: a namespace in which only `lo` exists.
+
+use crate::programs::in_path;
+use crate::{Failure, Outcome, measure, unique};
+use core::time::Duration;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Instant;
+
+const PREFIX: &str = "bluering";
+const PORT_FIRST: u16 = 33445;
+/// How long a program may take until it listens.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A network namespace with only `lo`, gone when dropped. What runs in it reaches nothing else.
+pub struct Net {
+    name: String,
+    ports: AtomicU16,
+}
+
+impl Net {
+    /// Makes one, with `lo` up.
+    ///
+    /// # Errors
+    /// Without iproute2, or without the right to make namespaces.
+    pub fn new() -> Outcome<Self> {
+        sweep();
+        let net = Self { name: unique(PREFIX), ports: AtomicU16::new(PORT_FIRST) };
+        ip(&["netns", "add", &net.name])?;
+        ip(&["-n", &net.name, "link", "set", "lo", "up"])?;
+        Ok(net)
+    }
+
+    /// A command that runs `program` in here. The child is the program itself: `ip` becomes it.
+    ///
+    /// # Errors
+    /// Without iproute2.
+    pub fn command(&self, program: &Path) -> Outcome<Command> {
+        let mut command = Command::new(in_path("ip")?);
+        command.args(["netns", "exec", &self.name]).arg(program);
+        Ok(command)
+    }
+
+    /// A port that nobody else in here was given.
+    pub fn port(&self) -> u16 {
+        self.ports.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        // The next `sweep` tries again.
+        let _ = ip(&["netns", "del", &self.name]);
+    }
+}
+
+/// Waits until the process listens on this UDP port.
+///
+/// # Errors
+/// When it does not within 10 seconds.
+pub(crate) fn wait_bound(pid: u32, port: u16) -> Outcome {
+    let start = Instant::now();
+    while !measure::udp_bound(pid, port) {
+        if start.elapsed() > LISTEN_TIMEOUT {
+            return Err(Failure(format!("process {pid} does not listen on UDP port {port}")));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Removes the namespaces of harnesses that were killed.
+fn sweep() {
+    let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
+    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('-')).and_then(|r| r.split('-').next());
+        if owner.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()) {
+            // Another harness may be faster.
+            let _ = ip(&["netns", "del", &name]);
+        }
+    }
+}
+
+fn ip(args: &[&str]) -> Outcome {
+    let output = Command::new(in_path("ip")?).args(args).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    Err(Failure(format!("ip {}: {} (network namespaces need root)", args.join(" "), why.trim())))
+}

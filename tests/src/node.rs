@@ -1,0 +1,146 @@
+//! A node to bootstrap from.
+
+use crate::net::wait_bound;
+use crate::programs::{bluering, in_path};
+use crate::{Failure, Kind, Net, Outcome, Process, TempDir};
+use core::fmt::Write;
+use core::time::Duration;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+
+const KEY_DIGITS: usize = 64;
+const KEY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A running bootstrap node on 127.0.0.1. It ends when dropped.
+pub struct Node {
+    kind: Kind,
+    port: u16,
+    tcp_port: Option<u16>,
+    key: String,
+    process: Process,
+    _folder: TempDir,
+}
+
+impl Node {
+    /// Starts one without TCP relay, and waits until it listens.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start(net: &Net, kind: Kind) -> Outcome<Self> {
+        match kind {
+            Kind::Real => Self::start_real(net, None),
+            Kind::Ours => Self::start_ours(net),
+        }
+    }
+
+    /// tox-bootstrapd with a TCP relay: c-toxcore 0.2.18 does not always find a friend without one.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_with_relay(net: &Net) -> Outcome<Self> {
+        Self::start_real(net, Some(net.port()))
+    }
+
+    /// What `--bootstrap` takes: `127.0.0.1:PORT:PK[:TCPPORT]`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let relay = self.tcp_port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("127.0.0.1:{}:{}{relay}", self.port, self.key)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// Whose implementation it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn start_real(net: &Net, tcp_port: Option<u16>) -> Outcome<Self> {
+        let (folder, port) = (TempDir::new()?, net.port());
+        let config = folder.file("config");
+        std::fs::write(&config, bootstrapd_config(&folder, port, tcp_port))?;
+        let mut command = net.command(&in_path("tox-bootstrapd")?)?;
+        command.args(["--config", &config, "--foreground", "--log-backend", "stdout"]);
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        Ok(Self { kind: Kind::Real, port, tcp_port, key, process, _folder: folder })
+    }
+
+    fn start_ours(net: &Net) -> Outcome<Self> {
+        let (folder, port) = (TempDir::new()?, net.port());
+        let mut command = net.command(&bluering()?)?;
+        command.args(["node", "--udp", &format!("127.0.0.1:{port}"), "--keys", &folder.file("keys")]);
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        Ok(Self { kind: Kind::Ours, port, tcp_port: None, key, process, _folder: folder })
+    }
+
+    /// Waits until the node has told its public key and listens.
+    fn run(mut child: Child, port: u16) -> Outcome<(Process, String)> {
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let process = Process(child);
+        let (sender, lines) = channel();
+        let streams: [Option<Box<dyn Read + Send>>; 2] =
+            [stdout.map(|s| Box::new(s) as Box<dyn Read + Send>), stderr.map(|s| Box::new(s) as Box<dyn Read + Send>)];
+        for stream in streams.into_iter().flatten() {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    // Nobody listens any more once the key is known; the pipe is still read empty.
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        drop(sender);
+        let mut said = String::new();
+        loop {
+            let Ok(line) = lines.recv_timeout(KEY_TIMEOUT) else {
+                return Err(Failure(format!("the node told no public key but:\n{said}")));
+            };
+            if let Some(key) = public_key_in(&line) {
+                wait_bound(process.0.id(), port)?;
+                return Ok((process, key));
+            }
+            // Writing to a String cannot fail.
+            let _ = writeln!(said, "    {line}");
+        }
+    }
+}
+
+/// The key in a node's start line, whatever stands around it: tox-bootstrapd's log line, or our JSON.
+fn public_key_in(line: &str) -> Option<String> {
+    let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_key = |word: &&str| word.len() == KEY_DIGITS && word.chars().all(|c| c.is_ascii_hexdigit());
+    words.find(is_key).map(str::to_ascii_uppercase)
+}
+
+fn bootstrapd_config(folder: &TempDir, port: u16, tcp_port: Option<u16>) -> String {
+    let (keys, pid) = (folder.file("keys"), folder.file("pid"));
+    let relay = match tcp_port {
+        Some(tcp_port) => format!("enable_tcp_relay = true\ntcp_relay_ports = [{tcp_port}]"),
+        None => "enable_tcp_relay = false".into(),
+    };
+    format!(
+        "port = {port}\nkeys_file_path = \"{keys}\"\npid_file_path = \"{pid}\"\nenable_ipv6 = false\n\
+         enable_ipv4_fallback = false\nenable_lan_discovery = false\n{relay}\nenable_motd = true\n\
+         motd = \"bluering-tests\"\nbootstrap_nodes = ()\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_key_in_both_kinds_of_line() {
+        let key = "0123456789ABCDEF".repeat(4);
+        assert_eq!(public_key_in(&format!("Public Key: {key}")).as_ref(), Some(&key));
+        assert_eq!(public_key_in(&format!("{{\"event\":\"ready\",\"pk\":\"{}\"}}", key.to_lowercase())), Some(key));
+        assert_eq!(public_key_in("no key here"), None);
+    }
+}

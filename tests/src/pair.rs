@@ -1,0 +1,120 @@
+//! Two peers that are friends.
+
+use crate::{Heard, Kind, Net, Node, Outcome, Peer, TempDir, ensure};
+use serde_json::json;
+use std::time::Instant;
+
+/// Two peers, and the numbers that they have for each other.
+pub struct Pair {
+    /// The one that asked.
+    pub a: Peer,
+    /// The one that accepted.
+    pub b: Peer,
+    /// What `a` calls `b`.
+    pub b_at_a: u64,
+    /// What `b` calls `a`.
+    pub a_at_b: u64,
+    node: String,
+    folder: TempDir,
+}
+
+impl Pair {
+    /// Starts `a` and `b` beside a running node, and waits until both are connected to the network.
+    ///
+    /// # Errors
+    /// When one does not start or does not get connected.
+    pub fn online(net: &Net, node: &Node, a: Kind, b: Kind) -> Outcome<Self> {
+        let (folder, node) = (TempDir::new()?, node.address());
+        let a = start(net, a, "alice", &node, &folder)?;
+        let b = start(net, b, "bob", &node, &folder)?;
+        a.online()?;
+        b.online()?;
+        Ok(Self { a, b, b_at_a: 0, a_at_b: 0, node, folder })
+    }
+
+    /// As [`Self::online`], and makes them friends.
+    ///
+    /// # Errors
+    /// When they do not become friends.
+    pub fn friends(net: &Net, node: &Node, a: Kind, b: Kind) -> Outcome<Self> {
+        let mut pair = Self::online(net, node, a, b)?;
+        pair.befriend()?;
+        Ok(pair)
+    }
+
+    /// `a` asks, `b` accepts, both see each other. The moments when `a` asked, when `b` heard of it, and when the later
+    /// of the two saw its friend.
+    ///
+    /// # Errors
+    /// When one of these does not happen.
+    pub fn befriend(&mut self) -> Outcome<[Instant; 3]> {
+        let (a, b) = (&self.a, &self.b);
+        let asked = Instant::now();
+        let add = json!({"address": b.address(), "message": "let me in, Grüße 🐧"});
+        self.b_at_a = a.cmd("add_friend", add)?.number("friend")?;
+        let request = b.wait("friend_request", |heard| heard.text("pk") == a.pk())?;
+        let message = request.text("message");
+        ensure(message == "let me in, Grüße 🐧", || format!("the request says {message:?}"))?;
+        self.a_at_b = b.cmd("accept", json!({"pk": a.pk()}))?.number("friend")?;
+        Ok([asked, request.at, self.meet(0, 0)?])
+    }
+
+    /// Waits until both see each other after these marks; when the later one did.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub fn meet(&self, mark_a: usize, mark_b: usize) -> Outcome<Instant> {
+        let seen_by_a = self.a.friend_online(mark_a, self.b_at_a)?.at;
+        Ok(seen_by_a.max(self.b.friend_online(mark_b, self.a_at_b)?.at))
+    }
+
+    /// The same pair seen from the other side: `a` and `b` exchanged.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        Self { a: self.b, b: self.a, b_at_a: self.a_at_b, a_at_b: self.b_at_a, ..self }
+    }
+
+    /// Ends `a`, which saves its profile, and starts it again from there.
+    ///
+    /// # Errors
+    /// When it does not end or does not start.
+    pub fn restart_a(self, net: &Net) -> Outcome<Self> {
+        let (kind, name) = (self.a.kind(), self.a.name().to_string());
+        self.a.save_and_close()?;
+        let a = start(net, kind, &name, &self.node, &self.folder)?;
+        Ok(Self { a, ..self })
+    }
+
+    /// Ends both, and starts both again from their profiles.
+    ///
+    /// # Errors
+    /// When one does not end or does not start.
+    pub fn restart_both(self, net: &Net) -> Outcome<Self> {
+        let (a, b) = ((self.a.kind(), self.a.name().to_string()), (self.b.kind(), self.b.name().to_string()));
+        self.a.save_and_close()?;
+        self.b.save_and_close()?;
+        let a = start(net, a.0, &a.1, &self.node, &self.folder)?;
+        let b = start(net, b.0, &b.1, &self.node, &self.folder)?;
+        Ok(Self { a, b, b_at_a: self.b_at_a, a_at_b: self.a_at_b, node: self.node, folder: self.folder })
+    }
+
+    /// `a` sends `text` and `b` gets exactly that; `a` hears that it arrived. `b`'s event.
+    ///
+    /// # Errors
+    /// When it does not arrive, arrives changed, or no receipt comes.
+    pub fn say(&self, kind: &str, text: &str) -> Outcome<Heard> {
+        let (at_a, at_b) = (self.a.mark(), self.b.mark());
+        let send = json!({"friend": self.b_at_a, "text": text, "type": kind});
+        let id = self.a.cmd("send_message", send)?.number("message_id")?;
+        let heard = self.b.wait_after(at_b, "message", |_| true)?;
+        let same = heard.text("text") == text && heard.text("type") == kind && heard.number("friend")? == self.a_at_b;
+        ensure(same, || format!("sent {kind} {text:?}, got {}", heard.line))?;
+        self.a.wait_after(at_a, "read_receipt", |heard| heard.line["message_id"] == id)?;
+        Ok(heard)
+    }
+}
+
+fn start(net: &Net, kind: Kind, name: &str, node: &str, folder: &TempDir) -> Outcome<Peer> {
+    let save = folder.file(&format!("{name}.tox"));
+    Peer::start(net, kind, name, &["--bootstrap", node, "--save", &save])
+}

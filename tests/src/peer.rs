@@ -1,0 +1,343 @@
+//! One client process that speaks JSON lines.
+
+use crate::{Failure, Kind, Net, Outcome, Process, ensure};
+use core::time::Duration;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{ChildStdin, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long anything between peers may take: c-toxcore needs 8 s until online and up to 32 s to find a friend again.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How many lines a failure quotes.
+const QUOTE_LINES: usize = 15;
+
+/// A line of a peer and when it came.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// The mark just behind it, for what comes after.
+    pub next: usize,
+    /// When it was read.
+    pub at: Instant,
+    /// The line.
+    pub line: Value,
+}
+
+impl Heard {
+    /// A text field, empty when it is missing.
+    #[must_use]
+    pub fn text(&self, field: &str) -> &str {
+        self.line[field].as_str().unwrap_or_default()
+    }
+
+    /// A number field.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn number(&self, field: &str) -> Outcome<u64> {
+        self.line[field].as_u64().ok_or_else(|| Failure(format!("no number {field} in {}", self.line)))
+    }
+
+    /// A field with a fraction, e.g. seconds.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn float(&self, field: &str) -> Outcome<f64> {
+        self.line[field].as_f64().ok_or_else(|| Failure(format!("no number {field} in {}", self.line)))
+    }
+}
+
+/// A running client. It ends when dropped.
+pub struct Peer {
+    name: String,
+    kind: Kind,
+    started: Instant,
+    ready: Value,
+    log: Arc<Log>,
+    stdin: Mutex<ChildStdin>,
+    commands: AtomicU64,
+    process: Process,
+}
+
+impl Peer {
+    /// Starts a client called `name` and waits for its first line.
+    ///
+    /// # Errors
+    /// When the program is missing, ends or says nothing.
+    pub fn start(net: &Net, kind: Kind, name: &str, args: &[&str]) -> Outcome<Self> {
+        let (program, first_args) = kind.client()?;
+        let mut command = net.command(&program)?;
+        command.args(first_args).args(["--name", name]).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut process = Process(command.spawn()?);
+        let child = &mut process.0;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Failure::new("the child's streams are piped"));
+        };
+        let log = Arc::new(Log::default());
+        log.follow(stdout, |line| {
+            serde_json::from_str(line).unwrap_or_else(|_| json!({"event": "text", "text": line}))
+        });
+        log.follow(stderr, |line| json!({"event": "stderr", "text": line}));
+        let (stdin, commands) = (Mutex::new(stdin), AtomicU64::new(1));
+        let mut peer = Self { name: name.into(), kind, started, ready: Value::Null, log, stdin, commands, process };
+        peer.ready = peer.wait_since(0, "ready", READY_TIMEOUT, |_| true)?.line;
+        Ok(peer)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whose implementation it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// When it was started.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// A text field of its first line.
+    #[must_use]
+    pub fn ready(&self, field: &str) -> &str {
+        self.ready[field].as_str().unwrap_or_default()
+    }
+
+    /// Its Tox ID at the start.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.ready("address")
+    }
+
+    /// Its long-term public key.
+    #[must_use]
+    pub fn pk(&self) -> &str {
+        self.ready("pk")
+    }
+
+    /// Sends a command with these arguments and waits for its reply.
+    ///
+    /// # Errors
+    /// When it is refused, or no reply comes within 30 seconds.
+    pub fn cmd(&self, command: &str, args: Value) -> Outcome<Heard> {
+        self.cmd_within(REPLY_TIMEOUT, command, args)
+    }
+
+    /// As [`Self::cmd`], with another time limit.
+    ///
+    /// # Errors
+    /// When it is refused, or no reply comes in time.
+    pub fn cmd_within(&self, timeout: Duration, command: &str, args: Value) -> Outcome<Heard> {
+        let mark = self.mark();
+        let id = self.post(command, args)?;
+        let reply = self.wait_since(mark, "reply", timeout, |heard| heard.line["id"] == id)?;
+        if reply.line["ok"] == true { Ok(reply) } else { Err(Failure(format!("{command}: {}", reply.text("error")))) }
+    }
+
+    /// Sends a command and does not wait for its reply.
+    ///
+    /// # Errors
+    /// When the peer takes no more lines.
+    pub fn post(&self, command: &str, args: Value) -> Outcome<u64> {
+        let id = self.commands.fetch_add(1, Ordering::Relaxed);
+        let mut line = args;
+        line["cmd"] = command.into();
+        line["id"] = id.into();
+        let sent = writeln!(lock(&self.stdin), "{line}");
+        sent.map_err(|why| self.failure(&format!("{command} not taken: {why}")))?;
+        Ok(id)
+    }
+
+    /// Where its list of lines ends now, for [`Self::wait_since`].
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        lock(&self.log.lines).len()
+    }
+
+    /// The first such event ever, now or within 90 seconds.
+    ///
+    /// # Errors
+    /// When it does not come, or the peer ends.
+    pub fn wait(&self, event: &str, wanted: impl Fn(&Heard) -> bool) -> Outcome<Heard> {
+        self.wait_since(0, event, PATIENCE, wanted)
+    }
+
+    /// The first such event after `mark`, now or within 90 seconds.
+    ///
+    /// # Errors
+    /// When it does not come, or the peer ends.
+    pub fn wait_after(&self, mark: usize, event: &str, wanted: impl Fn(&Heard) -> bool) -> Outcome<Heard> {
+        self.wait_since(mark, event, PATIENCE, wanted)
+    }
+
+    /// The first event of this name after `mark` for which `wanted` holds.
+    ///
+    /// # Errors
+    /// When it does not come in time, or the peer ends.
+    pub fn wait_since(
+        &self,
+        mark: usize,
+        event: &str,
+        timeout: Duration,
+        wanted: impl Fn(&Heard) -> bool,
+    ) -> Outcome<Heard> {
+        match self.log.find(mark, event, timeout, wanted) {
+            Found::Line(heard) => Ok(heard),
+            Found::Ended => Err(self.failure(&format!("ended while we waited for {event}"))),
+            Found::Timeout => Err(self.failure(&format!("no {event} within {timeout:?}"))),
+        }
+    }
+
+    /// Waits all of `span` and makes sure that no such event comes.
+    ///
+    /// # Errors
+    /// When it comes, or the peer ends.
+    pub fn stays_without(
+        &self,
+        mark: usize,
+        event: &str,
+        span: Duration,
+        unwanted: impl Fn(&Heard) -> bool,
+    ) -> Outcome {
+        match self.log.find(mark, event, span, unwanted) {
+            Found::Line(heard) => Err(self.failure(&format!("unwanted {}", heard.line))),
+            Found::Ended => Err(self.failure("ended")),
+            Found::Timeout => Ok(()),
+        }
+    }
+
+    /// Waits until it calls itself connected.
+    ///
+    /// # Errors
+    /// When it does not within 90 seconds.
+    pub fn online(&self) -> Outcome<Heard> {
+        self.wait("self_connection", |heard| heard.text("status") != "none")
+    }
+
+    /// Waits until it sees this friend, after `mark`.
+    ///
+    /// # Errors
+    /// When it does not within 90 seconds.
+    pub fn friend_online(&self, mark: usize, friend: u64) -> Outcome<Heard> {
+        self.wait_after(mark, "friend_connection", |heard| {
+            heard.line["friend"] == friend && heard.text("status") != "none"
+        })
+    }
+
+    /// Tells it to quit, saving its profile (it needs `--save`), and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it does not within 10 seconds.
+    pub fn save_and_close(mut self) -> Outcome {
+        self.cmd("quit", json!({"save": true}))?;
+        self.await_end()
+    }
+
+    /// Tells it to quit and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it does not within 10 seconds.
+    pub fn close(mut self) -> Outcome {
+        self.cmd("quit", json!({}))?;
+        self.await_end()
+    }
+
+    fn await_end(&mut self) -> Outcome {
+        let start = Instant::now();
+        while self.process.0.try_wait()?.is_none() {
+            ensure(start.elapsed() < QUIT_TIMEOUT, || format!("{} does not quit", self.name))?;
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// A failure of this peer, with what it said last.
+    fn failure(&self, what: &str) -> Failure {
+        let lines = lock(&self.log.lines);
+        let mut text = format!("{} ({:?}): {what}; its last lines:", self.name, self.kind);
+        for heard in &lines[lines.len().saturating_sub(QUOTE_LINES)..] {
+            let line: String = heard.line.to_string().chars().take(200).collect();
+            text.push_str(&format!("\n    {:8.3} s  {line}", heard.at.duration_since(self.started).as_secs_f64()));
+        }
+        Failure(text)
+    }
+}
+
+/// Everything that a peer said.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<Heard>>,
+    grown: Condvar,
+}
+
+enum Found {
+    Line(Heard),
+    Ended,
+    Timeout,
+}
+
+impl Log {
+    /// Reads a stream to its end in a thread of its own.
+    fn follow(self: &Arc<Self>, stream: impl Read + Send + 'static, parse: fn(&str) -> Value) {
+        let log = Arc::clone(self);
+        thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                log.push(parse(&String::from_utf8_lossy(&line)));
+            }
+            log.push(json!({"event": "eof"}));
+        });
+    }
+
+    fn push(&self, line: Value) {
+        let mut lines = lock(&self.lines);
+        let next = lines.len() + 1;
+        lines.push(Heard { next, at: Instant::now(), line });
+        drop(lines);
+        self.grown.notify_all();
+    }
+
+    fn find(&self, mark: usize, event: &str, timeout: Duration, wanted: impl Fn(&Heard) -> bool) -> Found {
+        let end = Instant::now() + timeout;
+        let mut lines = lock(&self.lines);
+        let mut next = mark;
+        loop {
+            for heard in &lines[next..] {
+                if heard.line["event"] == event && wanted(heard) {
+                    return Found::Line(heard.clone());
+                }
+            }
+            // Both streams end with the process, in any order.
+            if lines.iter().filter(|heard| heard.line["event"] == "eof").count() == 2 {
+                return Found::Ended;
+            }
+            next = lines.len();
+            let Some(left) = end.checked_duration_since(Instant::now()) else { return Found::Timeout };
+            lines = self.grown.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// A panic elsewhere leaves the data whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
