@@ -255,7 +255,12 @@ impl<'s, E: Env> Node<'s, E> {
     fn set_friend_dht_key(&mut self, id: FriendId, dht_key: PublicKey, outdates_session: bool) {
         let now = self.shared.now;
         let Some(friend) = self.friends.get_mut(id) else { return };
-        if friend.dht_key == dht_key && friend.search.is_some() {
+        if friend.dht_key == dht_key
+            && let Some(search) = friend.search
+        {
+            if friend.session.is_none() {
+                self.dht.reheat(now, search);
+            }
             return;
         }
         if let Some(search) = friend.search.take() {

@@ -61,13 +61,13 @@ pub enum Action {
 /// Why a node cannot be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildError {
-    /// The storage lacks what every node needs: the searches (two more than friends), or blocks.
+    /// The storage lacks what every node needs: the searches (three more than friends), or blocks.
     StorageTooSmall,
 }
 
 impl core::fmt::Display for BuildError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("the storage is too small: it needs two searches more than friends, and four blocks")
+        f.write_str("the storage is too small: it needs three searches more than friends, and four blocks")
     }
 }
 
@@ -106,7 +106,7 @@ impl core::error::Error for BuildError {}
 /// }
 ///
 /// // On a microcontroller this is a `static`.
-/// let mut memory = Box::new(StaticStorage::<2, 4, 16, 8, 4>::new());
+/// let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new());
 /// let config = Config { secret: SecretKey::from_bytes([7; 32]), nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None };
 /// let start = Instant::ZERO; // the adapter's clock
 /// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;

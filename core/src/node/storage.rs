@@ -66,14 +66,14 @@ impl Limits {
 
 /// Places of small tables that do not depend on the limits.
 const CANDIDATES: usize = 16;
-const PATH_NODES: usize = 24;
+const PATH_NODES: usize = 16;
 /// Six for ourselves, six for friends.
 const PATHS: usize = 12;
-const SELF_NODES: usize = 8;
-const ONION_PENDING: usize = 24;
+const SELF_NODES: usize = 6;
+const ONION_PENDING: usize = 16;
 const REQUESTS: usize = 4;
-/// Two searches for random keys feed the onion paths.
-const EXTRA_SEARCHES: usize = 2;
+/// Searches of the DHT itself: our own key, and two random ones that feed the onion paths.
+const EXTRA_SEARCHES: usize = 3;
 const BLOCKS_MIN: usize = 4;
 
 impl Storage<'_> {
@@ -120,7 +120,7 @@ impl Storage<'static> {
 
 /// Storage of a size that is known when the program is linked. All zeros when new, so a `static` lands in `.bss`.
 ///
-/// `SEARCHES` must be at least `FRIENDS + 2`.
+/// `SEARCHES` must be at least `FRIENDS + 3`.
 #[derive(Debug)]
 pub struct StaticStorage<
     const FRIENDS: usize,
@@ -157,7 +157,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default of this size would be built on the stack")]
     pub const fn new() -> Self {
-        const { assert!(SEARCHES >= FRIENDS + EXTRA_SEARCHES, "SEARCHES must be at least FRIENDS + 2") };
+        const { assert!(SEARCHES >= FRIENDS + EXTRA_SEARCHES, "SEARCHES must be at least FRIENDS + 3") };
         Self {
             close: [const { NodeEntry::VACANT }; NODES],
             searches: [const { Slot::VACANT }; SEARCHES],

@@ -9,7 +9,7 @@ use rand_core::SeedableRng;
 use std::boxed::Box;
 use std::vec::Vec;
 
-type Micro = StaticStorage<4, 6, 16, 8, 4>;
+type Micro = StaticStorage<4, 7, 16, 8, 4>;
 
 fn with_node<T>(seed: u8, test: impl FnOnce(&mut Node<'_, TestEnv>) -> T) -> T {
     let mut memory = Box::new(Micro::new());
@@ -32,7 +32,7 @@ fn the_node_itself_is_small() {
 
 #[test]
 fn too_little_storage_is_an_error() {
-    let mut memory = Box::new(StaticStorage::<1, 3, 4, 2, 0>::new());
+    let mut memory = Box::new(StaticStorage::<1, 4, 4, 2, 0>::new());
     let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([1; 32]), suite: crate::crypto::Nacl };
     let config =
         Config { secret: SecretKey::from_bytes([1; 32]), nospam: Nospam([0; 4]), dht_secret: None, info: None };
