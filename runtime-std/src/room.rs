@@ -42,9 +42,8 @@ impl Ports for Outlet<'_> {
     }
 
     fn action(&mut self, action: Action) {
-        match action {
-            Action::Persist => self.saver.changed(),
-            _ => {}
+        if action == Action::Persist {
+            self.saver.changed();
         }
     }
 

@@ -45,9 +45,9 @@ async fn wait_connection(events: &mut Events, who: FriendId, how: Connection) {
 async fn befriend(alice: &mut (Tox, Events), bob: &mut (Tox, Events)) -> (FriendId, FriendId) {
     let id = bob.0.me().await.expect("running").tox_id;
     let bob_at_alice = alice.0.add_friend(id, "let me in").await.expect("a good Tox ID");
-    let (key, message) = wait(&mut bob.1, |event| match event {
-        ToxEvent::FriendRequest { key, message } => Some((*key, message.clone())),
-        _ => None,
+    let (key, message) = wait(&mut bob.1, |event| {
+        let ToxEvent::FriendRequest { key, message } = event else { return None };
+        Some((*key, message.clone()))
     })
     .await;
     assert_eq!((key, message.as_slice()), (alice.0.public_key(), b"let me in".as_slice()));
@@ -72,12 +72,12 @@ fn two_people_chat() {
         enter(&bob.0, &node).await;
         let (to_bob, to_alice) = befriend(&mut alice, &mut bob).await;
         let number = alice.0.send_message(to_bob, MessageKind::Normal, "Grüße 🐧").await.expect("online");
-        let (kind, text) = wait(&mut bob.1, |event| match event {
-            ToxEvent::Message { friend, kind, text } if *friend == to_alice => Some((*kind, text.clone())),
-            _ => None,
+        let (friend, kind, text) = wait(&mut bob.1, |event| {
+            let ToxEvent::Message { friend, kind, text } = event else { return None };
+            Some((*friend, *kind, text.clone()))
         })
         .await;
-        assert_eq!((kind, text.as_slice()), (MessageKind::Normal, "Grüße 🐧".as_bytes()));
+        assert_eq!((friend, kind, text.as_slice()), (to_alice, MessageKind::Normal, "Grüße 🐧".as_bytes()));
         let receipt = ToxEvent::ReadReceipt { friend: to_bob, message: number };
         wait(&mut alice.1, |event| (*event == receipt).then_some(())).await;
         let known = bob.0.friend(to_alice).await.expect("running").expect("a friend");
@@ -92,7 +92,9 @@ fn two_people_chat() {
 
 #[test]
 fn a_profile_brings_friends_back() {
-    let file = |name: &str| -> PathBuf { std::env::temp_dir().join(format!("bluering-pair-{name}-{}.tox", std::process::id())) };
+    let file = |name: &str| -> PathBuf {
+        std::env::temp_dir().join(format!("bluering-pair-{name}-{}.tox", std::process::id()))
+    };
     let (a_file, b_file) = (file("a"), file("b"));
     let _ = (std::fs::remove_file(&a_file), std::fs::remove_file(&b_file));
     within_patience(async {
@@ -143,16 +145,17 @@ fn an_application_that_does_not_read_slows_its_friend() {
         assert!(sent < COUNT, "the window is bounded");
         let mut next = 0;
         while next < COUNT {
-            let text = wait(&mut bob.1, |event| match event {
-                ToxEvent::Message { text, .. } => Some(text.clone()),
-                _ => None,
+            let text = wait(&mut bob.1, |event| {
+                let ToxEvent::Message { text, .. } = event else { return None };
+                Some(text.clone())
             })
             .await;
             assert_eq!(text, next.to_string().into_bytes());
             next += 1;
             while let Some(event) = alice.1.try_next() {
                 if matches!(event, ToxEvent::Writable { .. }) {
-                    sent += alice.0.send_messages(to_bob, MessageKind::Normal, texts(sent)).await.expect("running").taken;
+                    sent +=
+                        alice.0.send_messages(to_bob, MessageKind::Normal, texts(sent)).await.expect("running").taken;
                 }
             }
         }

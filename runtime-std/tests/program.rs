@@ -111,7 +111,9 @@ fn ready_tells_what_self_tells() {
     assert_eq!((&ready["pk"], &ready["name"]), (&json!(PUBLIC), &json!("Grete")));
     assert!(ready["address"].as_str().is_some_and(|id| id.len() == 76 && id.starts_with(PUBLIC)));
     assert!(ready["udp_port"].as_u64().is_some_and(|port| (33445..=33545).contains(&port)));
-    for field in ["dht_id", "version", "lib", "features", "nospam", "status_message", "status", "connection", "tcp_port"] {
+    for field in
+        ["dht_id", "version", "lib", "features", "nospam", "status_message", "status", "connection", "tcp_port"]
+    {
         assert!(ready.get(field).is_some(), "{field}");
     }
     let me = headless.ask(r#"{"cmd":"self","id":{"any":1}}"#);
@@ -140,7 +142,8 @@ fn refusals_are_worded_like_toxpeers() {
     assert_eq!(headless.error(json!({"cmd": "self", "x": 1})), "self: unknown argument x");
     assert_eq!(headless.error(json!({"cmd": "set_name", "name": "x".repeat(129)})), "tox_self_set_name: TOO_LONG");
     let friends = headless.ask(r#"{"cmd":"friends"}"#);
-    let expected = json!([{"friend": 0, "pk": PUBLIC, "name": "", "status_message": "", "connection": "none", "status": "none"}]);
+    let expected =
+        json!([{"friend": 0, "pk": PUBLIC, "name": "", "status_message": "", "connection": "none", "status": "none"}]);
     assert_eq!(friends["friends"], expected);
     assert_eq!(headless.ask(r#"{"cmd":"delete_friend","friend":0}"#)["ok"], true);
     headless.quit();
@@ -154,7 +157,9 @@ fn a_profile_survives_and_a_foreign_file_stays() {
     let saved = headless.ask(r#"{"cmd":"save"}"#);
     assert_eq!((&saved["path"], &saved["encrypted"]), (&json!(text(&path)), &json!(false)));
     assert_eq!(saved["bytes"].as_u64(), Some(std::fs::metadata(&path).expect("saved").len()));
-    assert!(headless.ask(r#"{"cmd":"save","path":"-"}"#)["hex"].as_str().is_some_and(|hex| hex.starts_with("00000000")));
+    assert!(
+        headless.ask(r#"{"cmd":"save","path":"-"}"#)["hex"].as_str().is_some_and(|hex| hex.starts_with("00000000"))
+    );
     let letter = file("letter");
     std::fs::write(&letter, "dear Grete").expect("writable");
     let error = headless.error(json!({"cmd": "save", "path": text(&letter)}));

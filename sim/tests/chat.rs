@@ -127,6 +127,7 @@ fn what_was_received_before_the_end_is_still_read() {
     world.with(alice, |node, now| node.shutdown(now));
     world.run_for(Duration::from_secs(1));
     world.set_reading(bob, true);
+    world.run_for(Duration::from_millis(10));
     assert_eq!(texts(&world, bob), [b"last words".to_vec()]);
     assert!(!online(&world, bob));
     assert!(world.heard(alice).iter().any(|(_, e)| matches!(e, Heard::ReadReceipt { message: 1, .. })));

@@ -60,6 +60,11 @@ impl NodeEntry {
         !self.is_vacant() && now < self.heard + BAD_AFTER
     }
 
+    /// Whether an answer from `at` would change its address.
+    pub(super) fn would_move(&self, at: Endpoint) -> bool {
+        self.at != at && (self.at.is_lan() || !at.is_lan())
+    }
+
     /// The last request is not answered and the answer is late.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
         self.asked > self.heard && now.reached(self.asked, SILENT_AFTER)

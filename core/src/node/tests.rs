@@ -27,7 +27,7 @@ fn with_node<T>(seed: u8, test: impl FnOnce(&mut Node<'_, TestEnv>) -> T) -> T {
 #[test]
 fn the_node_itself_is_small() {
     let size = size_of::<Node<'static, TestEnv>>() - size_of::<chacha20::ChaCha12Rng>();
-    assert!(size <= 2048, "{size} bytes: constructors copy it through the stack");
+    assert!(size <= 2560, "{size} bytes: constructors copy it through the stack");
 }
 
 #[test]

@@ -85,12 +85,10 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
 impl Chat {
     async fn on_event(&mut self, event: ToxEvent) -> Result<(), Failure> {
         match event {
-            ToxEvent::SelfConnection(Connection::None) => println!("* you are offline"),
-            ToxEvent::SelfConnection(Connection::Tcp | Connection::Udp) => println!("* you are online"),
+            ToxEvent::SelfConnection(connection) => println!("* you are {}", reachable(connection)),
             ToxEvent::FriendRequest { key, message } => self.on_request(key, shown(&message)).await,
             ToxEvent::FriendConnection { friend, connection } => {
-                let how = if connection == Connection::None { "offline" } else { "online" };
-                println!("* {} is {how}", self.name_of(friend).await?);
+                println!("* {} is {}", self.name_of(friend).await?, reachable(connection));
             }
             ToxEvent::FriendName { friend, .. } => {
                 println!("* friend {} is called {}", friend.index(), self.name_of(friend).await?);
@@ -112,6 +110,11 @@ impl Chat {
             }
             ToxEvent::ProfileNotSaved { reason } => println!("! {reason}"),
             // Statuses are shown by /list, typing is not shown.
+            ToxEvent::FriendStatusMessage { .. }
+            | ToxEvent::FriendStatus { .. }
+            | ToxEvent::FriendTyping { .. }
+            | ToxEvent::ReadReceipt { .. }
+            | ToxEvent::Writable { .. } => {}
             _ => {}
         }
         Ok(())
@@ -253,6 +256,13 @@ impl Chat {
     async fn name_of(&self, friend: FriendId) -> Result<String, Stopped> {
         let known = self.tox.friend(friend).await?;
         Ok(known.as_ref().map_or_else(|| format!("friend {}", friend.index()), display_name))
+    }
+}
+
+const fn reachable(connection: Connection) -> &'static str {
+    match connection {
+        Connection::None => "offline",
+        Connection::Tcp | Connection::Udp => "online",
     }
 }
 

@@ -87,16 +87,10 @@ impl Person {
     }
 
     async fn wait_online(&mut self, who: FriendId, name: &str) -> Result<(), Failure> {
-        let start = self.start;
-        loop {
-            match self.next().await? {
-                ToxEvent::FriendConnection { friend, connection: Connection::Udp } if friend == who => {
-                    println!("{:7.3} s  {:<5}  sees {name} online", start.elapsed().as_secs_f64(), self.name);
-                    return Ok(());
-                }
-                _ => {}
-            }
-        }
+        let online = ToxEvent::FriendConnection { friend: who, connection: Connection::Udp };
+        while self.next().await? != online {}
+        self.say(&format!("sees {name} online"));
+        Ok(())
     }
 
     async fn chat(&mut self, to: FriendId, other: &mut Self, kind: MessageKind, words: &str) -> Result<(), Failure> {
@@ -106,19 +100,11 @@ impl Person {
             MessageKind::Normal => format!("writes: {words}"),
             MessageKind::Action => format!("* {words}"),
         });
-        loop {
-            match other.next().await? {
-                ToxEvent::Message { kind: got, text, .. } if got == kind && text == words.as_bytes() => break,
-                _ => {}
-            }
-        }
+        let same = |event| matches!(event, ToxEvent::Message { kind: k, text, .. } if (k, text.as_slice()) == (kind, words.as_bytes()));
+        while !same(other.next().await?) {}
         other.say(&format!("reads it after {:.1} ms", sent_at.elapsed().as_secs_f64() * 1e3));
-        loop {
-            match self.next().await? {
-                ToxEvent::ReadReceipt { friend, message } if friend == to && message == number => break,
-                _ => {}
-            }
-        }
+        let receipt = ToxEvent::ReadReceipt { friend: to, message: number };
+        while self.next().await? != receipt {}
         self.say(&format!("has the receipt after {:.1} ms", sent_at.elapsed().as_secs_f64() * 1e3));
         Ok(())
     }

@@ -10,7 +10,7 @@ const LINES_WAITING: usize = 64;
 /// the process.
 pub(super) fn lines() -> Receiver<String> {
     let (sender, lines) = channel::bounded(LINES_WAITING);
-    std::thread::spawn(move || {
+    let read = move || {
         let mut input = stdin().lock();
         let mut line = Vec::new();
         while matches!(input.read_until(b'\n', &mut line), Ok(1..)) {
@@ -20,6 +20,8 @@ pub(super) fn lines() -> Receiver<String> {
             }
             line.clear();
         }
-    });
+    };
+    // Without a thread there are no lines, and that is the end of them.
+    let _ = std::thread::Builder::new().name("stdin".to_string()).spawn(read);
     lines
 }

@@ -30,19 +30,17 @@ impl Flood {
 
     /// Whether `event` is about this run and need not be printed.
     pub(super) fn takes(&mut self, event: &ToxEvent) -> bool {
-        match *event {
-            ToxEvent::ReadReceipt { friend, message } if friend == self.friend => {
-                let ours = self.first.is_some_and(|first| message >= first);
-                self.acked += u64::from(ours);
-                ours
-            }
-            ToxEvent::Undelivered { friend, .. } if friend == self.friend => {
-                self.failed = Some("the friend went offline".to_string());
-                false
-            }
-            ToxEvent::Writable { friend } => friend == self.friend,
-            _ => false,
+        if let ToxEvent::ReadReceipt { friend, message } = *event
+            && friend == self.friend
+            && self.first.is_some_and(|first| message >= first)
+        {
+            self.acked += 1;
+            return true;
         }
+        if matches!(*event, ToxEvent::Undelivered { friend, .. } if friend == self.friend) {
+            self.failed = Some("the friend went offline".to_string());
+        }
+        matches!(*event, ToxEvent::Writable { friend } if friend == self.friend)
     }
 
     /// How many to send now: a quarter of the window at least, or all that are left, so that calls are few.
@@ -79,18 +77,14 @@ impl Sink {
 
     /// Whether `event` is counted and need not be printed.
     pub(super) fn takes(&mut self, event: &ToxEvent) -> bool {
-        match event {
-            ToxEvent::Message { text, .. } => {
-                self.messages += 1;
-                self.bytes += text.len() as u64;
-                true
-            }
-            ToxEvent::ReadReceipt { .. } => {
-                self.receipts += 1;
-                true
-            }
-            _ => false,
+        if let ToxEvent::Message { text, .. } = event {
+            self.messages += 1;
+            self.bytes += text.len() as u64;
+            return true;
         }
+        let receipt = matches!(event, ToxEvent::ReadReceipt { .. });
+        self.receipts += u64::from(receipt);
+        receipt
     }
 
     pub(super) fn report(&self) -> Value {

@@ -16,11 +16,16 @@ impl Headless {
         }
         let (name, fields) = line(&event);
         self.out.emit(name, fields)?;
-        match event {
-            ToxEvent::FriendRequest { key, .. } if self.options.client.auto_accept => self.auto_accept(key).await,
-            ToxEvent::Message { friend, kind, text } if self.options.echo => self.echo(friend, kind, text).await,
-            _ => Ok(()),
+        if let ToxEvent::FriendRequest { key, .. } = event {
+            if self.options.client.auto_accept {
+                self.auto_accept(key).await?;
+            }
+        } else if let ToxEvent::Message { friend, kind, text } = event
+            && self.options.echo
+        {
+            self.echo(friend, kind, text).await?;
         }
+        Ok(())
     }
 
     async fn auto_accept(&mut self, key: PublicKey) -> Result<(), Failure> {
