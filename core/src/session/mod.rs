@@ -64,7 +64,7 @@ pub(crate) enum SendRefused {
 }
 
 /// Places in the table that addresses were last found at.
-const HINTS: usize = 32;
+const HINTS: usize = 16;
 
 /// A packet from an unknown address is tried on sessions that were silent for so long: their peer may have moved.
 const STRAY_SILENCE: Duration = Duration::from_millis(300);
