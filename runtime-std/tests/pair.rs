@@ -129,6 +129,27 @@ fn a_profile_brings_friends_back() {
     }
 }
 
+/// The node saves by itself after a change; a file that somebody put there meanwhile stays, and the application is told.
+#[test]
+fn a_profile_that_cannot_be_saved_is_an_event() {
+    let path = std::env::temp_dir().join(format!("bluering-pair-foreign-{}.tox", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    within_patience(async {
+        let (tox, mut events) = builder().profile(&path).start().expect("an empty place");
+        std::fs::write(&path, "a letter").expect("writable");
+        tox.set_name("Alice").await.expect("short");
+        let reason = wait(&mut events, |event| {
+            let ToxEvent::ProfileNotSaved { reason } = event else { return None };
+            Some(reason.clone())
+        })
+        .await;
+        assert!(reason.contains("bluering-pair-foreign"), "{reason}");
+        assert!(tox.shutdown().await.is_err());
+    });
+    assert_eq!(std::fs::read(&path).expect("there"), b"a letter");
+    std::fs::remove_file(&path).expect("there");
+}
+
 /// Bob does not read: Alice is stopped by the window, nothing is lost, and all arrives once he reads.
 #[test]
 fn an_application_that_does_not_read_slows_its_friend() {
