@@ -1,5 +1,6 @@
 //! The primitives, side by side with the libsodium that c-toxcore uses.
 
+use bluering::HostSuite;
 use bluering_core::crypto::{MAC_LEN, Nacl, Nonce, PublicKey, SecretKey, SharedKey, Suite};
 use bluering_tests::bench::Bench;
 use bluering_tests::sodium::Sodium;
@@ -11,12 +12,12 @@ use std::time::Instant;
 
 const RUNS: usize = 9;
 const SIZES: [usize; 3] = [64, 512, 1400];
-const COLUMNS: [&str; 2] = ["libsodium", "Nacl (portable)"];
+const COLUMNS: [&str; 3] = ["libsodium", "BlueRing", "BlueRing, portable"];
 
 fn main() -> ExitCode {
     let bench = Bench::from_args();
     let Some(sodium) = bench.take("libsodium", Sodium::load()) else { return bench.finish() };
-    let suites: [&dyn Contestant; COLUMNS.len()] = [&sodium, &Ours(Nacl)];
+    let suites: [&dyn Contestant; COLUMNS.len()] = [&sodium, &Ours(HostSuite::new()), &Ours(Nacl)];
     let mut table = Table::new("Crypto, microseconds per operation on one core", &COLUMNS);
     let runs = bench.runs(RUNS);
     table.row("agree: X25519 and HSalsa20", &each(&suites, runs, |suite| suite.agree(&[7; 32], &[9; 32])));

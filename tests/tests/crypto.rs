@@ -1,9 +1,10 @@
-//! The portable suite against everyone else: the NaCl documentation, the crypto_box crate, and libsodium (`interop`).
+//! Both suites against everyone else: the NaCl documentation, the crypto_box crate, and libsodium (`interop`).
 //!
 //! The documentation's example is "Cryptography in NaCl" (D. J. Bernstein, 2009), sections 2 to 10: Alice's and Bob's
 //! keys, each intermediate value, one message of 131 bytes, its box.
 
-use bluering_core::crypto::{MAC_LEN, Nacl, Nonce, PublicKey, SecretKey, SharedKey, Suite};
+use bluering::HostSuite;
+use bluering_core::crypto::{MAC_LEN, Nacl, Nonce, PublicKey, SecretKey, SharedKey, Suite, hsalsa20_key};
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use crypto_box::aead::AeadInPlace;
@@ -30,17 +31,21 @@ const CIPHERTEXT: &str = "8e993b9f48681273c29650ba32fc76ce48332ea7164d96a4476fb8
 
 #[test]
 fn key_pairs_of_the_nacl_documentation() {
-    assert_eq!(Nacl.public_key(&secret(ALICE_SECRET)).0, unhex::<32>(ALICE_PUBLIC));
-    assert_eq!(Nacl.public_key(&secret(BOB_SECRET)).0, unhex::<32>(BOB_PUBLIC));
+    for suite in suites() {
+        assert_eq!(suite.public_key(&secret(ALICE_SECRET)).0, unhex::<32>(ALICE_PUBLIC));
+        assert_eq!(suite.public_key(&secret(BOB_SECRET)).0, unhex::<32>(BOB_PUBLIC));
+    }
 }
 
 #[test]
 fn agreement_of_the_nacl_documentation() {
-    let alice = Nacl.agree(&secret(ALICE_SECRET), &PublicKey(unhex(BOB_PUBLIC))).expect("an honest key");
-    let bob = Nacl.agree(&secret(BOB_SECRET), &PublicKey(unhex(ALICE_PUBLIC))).expect("an honest key");
-    assert_eq!(alice.as_bytes(), &unhex::<32>(FIRST_KEY));
-    assert_eq!(bob.as_bytes(), &unhex::<32>(FIRST_KEY));
-    let first_key = bluering_core::crypto::hsalsa20_key(&unhex(SHARED_SECRET)).expect("not zero");
+    for suite in suites() {
+        let alice = suite.agree(&secret(ALICE_SECRET), &PublicKey(unhex(BOB_PUBLIC))).expect("an honest key");
+        let bob = suite.agree(&secret(BOB_SECRET), &PublicKey(unhex(ALICE_PUBLIC))).expect("an honest key");
+        assert_eq!(alice.as_bytes(), &unhex::<32>(FIRST_KEY));
+        assert_eq!(bob.as_bytes(), &unhex::<32>(FIRST_KEY));
+    }
+    let first_key = hsalsa20_key(&unhex(SHARED_SECRET)).expect("not zero");
     assert_eq!(first_key.as_bytes(), &unhex::<32>(FIRST_KEY));
 }
 
@@ -48,26 +53,26 @@ fn agreement_of_the_nacl_documentation() {
 fn box_of_the_nacl_documentation() {
     let key = SharedKey::from_bytes(unhex(FIRST_KEY));
     let (nonce, text) = (Nonce(unhex(NONCE)), unhex::<131>(MESSAGE));
-    let whole = [&unhex::<MAC_LEN>(AUTHENTICATOR)[..], &unhex::<131>(CIPHERTEXT)].concat();
-    let mut boxed = [&[0; MAC_LEN][..], &text].concat();
-    Nacl.seal(&key, &nonce, &mut boxed);
-    assert_eq!(boxed, whole);
-    assert!(Nacl.open(&key, &nonce, &mut boxed));
-    assert_eq!(boxed[MAC_LEN..], text);
+    for suite in suites() {
+        let mut boxed = seal(&*suite, &key, &nonce, &text);
+        assert_eq!(boxed, documented_box());
+        assert!(suite.open(&key, &nonce, &mut boxed));
+        assert_eq!(boxed[MAC_LEN..], text);
+    }
 }
 
 #[test]
 fn every_flipped_bit_is_noticed() {
-    let key = SharedKey::from_bytes(unhex(FIRST_KEY));
-    let nonce = Nonce(unhex(NONCE));
-    let whole = [&unhex::<MAC_LEN>(AUTHENTICATOR)[..], &unhex::<131>(CIPHERTEXT)].concat();
-    for bit in 0..whole.len() * 8 {
-        let mut boxed = whole.clone();
-        boxed[bit / 8] ^= 1 << (bit % 8);
-        assert!(!Nacl.open(&key, &nonce, &mut boxed), "bit {bit}");
-    }
-    for len in 0..whole.len() {
-        assert!(!Nacl.open(&key, &nonce, &mut whole[..len].to_vec()), "{len} bytes");
+    let (key, nonce, whole) = (SharedKey::from_bytes(unhex(FIRST_KEY)), Nonce(unhex(NONCE)), documented_box());
+    for suite in suites() {
+        for bit in 0..whole.len() * 8 {
+            let mut boxed = whole.clone();
+            boxed[bit / 8] ^= 1 << (bit % 8);
+            assert!(!suite.open(&key, &nonce, &mut boxed), "bit {bit}");
+        }
+        for len in 0..whole.len() {
+            assert!(!suite.open(&key, &nonce, &mut whole[..len].to_vec()), "{len} bytes");
+        }
     }
 }
 
@@ -77,22 +82,22 @@ quickcheck! {
         let (ours, theirs) = (draw.bytes::<32>(), draw.bytes::<32>());
         let their_public = crypto_box::SecretKey::from(theirs).public_key();
         let oracle = crypto_box::SalsaBox::new(&their_public, &crypto_box::SecretKey::from(ours));
-        let key = Nacl.agree(&SecretKey::from_bytes(ours), &PublicKey(*their_public.as_bytes())).expect("honest");
         let (nonce, text) = (draw.bytes::<24>(), draw.text(len % 2048));
-
-        let mut boxed = [&[0; MAC_LEN][..], &text].concat();
-        Nacl.seal(&key, &Nonce(nonce), &mut boxed);
-        let mut expected = text;
+        let mut expected = text.clone();
         let tag = oracle.encrypt_in_place_detached(&nonce.into(), &[], &mut expected).expect("short enough");
-        boxed == [tag.as_slice(), &expected].concat()
+        let expected = [tag.as_slice(), &expected].concat();
+        suites().iter().all(|suite| {
+            let key = suite.agree(&SecretKey::from_bytes(ours), &PublicKey(*their_public.as_bytes())).expect("honest");
+            seal(&**suite, &key, &Nonce(nonce), &text) == expected
+        })
     }
 
     fn both_sides_agree(seed: u64) -> bool {
         let mut draw = Draw::new(seed);
         let (a, b) = (SecretKey::from_bytes(draw.bytes()), SecretKey::from_bytes(draw.bytes()));
-        let ab = Nacl.agree(&a, &Nacl.public_key(&b)).expect("honest");
-        let ba = Nacl.agree(&b, &Nacl.public_key(&a)).expect("honest");
-        ab.as_bytes() == ba.as_bytes()
+        let agree = |suite: &dyn Suite, secret, other| suite.agree(secret, &suite.public_key(other)).expect("honest");
+        let [portable, host] = suites();
+        *agree(&*portable, &a, &b).as_bytes() == *agree(&*host, &b, &a).as_bytes()
     }
 }
 
@@ -111,8 +116,10 @@ mod libsodium {
         let mut draw = Draw::new(1);
         for _ in 0..ROUNDS {
             let (ours, theirs) = (draw.bytes(), draw.bytes());
-            let public = Nacl.public_key(&SecretKey::from_bytes(theirs)).0;
-            assert_eq!(public, sodium.public_key(&theirs));
+            let public = sodium.public_key(&theirs);
+            for suite in suites() {
+                assert_eq!(suite.public_key(&SecretKey::from_bytes(theirs)).0, public);
+            }
             assert_same_agreement(&sodium, &ours, &public);
         }
     }
@@ -142,7 +149,7 @@ mod libsodium {
         }
     }
 
-    /// All encodings of the points of order 1, 2, 4 and 8, each with and without the top bit, and their neighbours.
+    /// All encodings of the points of small order, each with and without the top bit, and their neighbours.
     #[test]
     fn agrees_on_small_order_keys_and_refuses_them() {
         let sodium = sodium();
@@ -150,7 +157,9 @@ mod libsodium {
         for public in small_order_keys() {
             let ours = draw.bytes();
             assert_same_agreement(&sodium, &ours, &public);
-            assert!(Nacl.agree(&SecretKey::from_bytes(ours), &PublicKey(public)).is_none(), "{public:02x?}");
+            for suite in suites() {
+                assert!(suite.agree(&SecretKey::from_bytes(ours), &PublicKey(public)).is_none(), "{public:02x?}");
+            }
             let mut neighbour = public;
             neighbour[0] ^= 2;
             assert_same_agreement(&sodium, &ours, &neighbour);
@@ -164,17 +173,18 @@ mod libsodium {
         for len in 0..1500 {
             let (key, nonce, text) = (draw.bytes(), draw.bytes(), draw.text(len));
             let theirs = sodium.seal(&key, &nonce, &text);
-            let mut ours = [&[0; MAC_LEN][..], &text].concat();
-            Nacl.seal(&SharedKey::from_bytes(key), &Nonce(nonce), &mut ours);
-            assert_eq!(ours, theirs);
-            assert_eq!(sodium.open(&key, &nonce, &ours).as_ref(), Some(&text));
-            let mut opened = theirs;
-            assert!(Nacl.open(&SharedKey::from_bytes(key), &Nonce(nonce), &mut opened));
-            assert_eq!(opened[MAC_LEN..], text);
-            let at = usize::from(draw.bytes::<1>()[0]) % ours.len();
-            ours[at] ^= 0x10;
-            assert!(sodium.open(&key, &nonce, &ours).is_none());
-            assert!(!Nacl.open(&SharedKey::from_bytes(key), &Nonce(nonce), &mut ours));
+            let at = usize::from(draw.bytes::<1>()[0]) % theirs.len();
+            for suite in suites() {
+                let mut ours = seal(&*suite, &SharedKey::from_bytes(key), &Nonce(nonce), &text);
+                assert_eq!(ours, theirs);
+                assert_eq!(sodium.open(&key, &nonce, &ours).as_ref(), Some(&text));
+                let mut opened = theirs.clone();
+                assert!(suite.open(&SharedKey::from_bytes(key), &Nonce(nonce), &mut opened));
+                assert_eq!(opened[MAC_LEN..], text);
+                ours[at] ^= 0x10;
+                assert!(sodium.open(&key, &nonce, &ours).is_none());
+                assert!(!suite.open(&SharedKey::from_bytes(key), &Nonce(nonce), &mut ours));
+            }
         }
     }
 
@@ -183,33 +193,45 @@ mod libsodium {
     }
 
     fn assert_same_agreement(sodium: &Sodium, secret: &[u8; 32], public: &[u8; 32]) {
-        let ours = Nacl.agree(&SecretKey::from_bytes(*secret), &PublicKey(*public));
-        let ours = ours.map(|key| *key.as_bytes());
-        assert_eq!(ours, sodium.agree(secret, public), "secret {secret:02x?} public {public:02x?}");
+        let theirs = sodium.agree(secret, public);
+        for suite in suites() {
+            let ours = suite.agree(&SecretKey::from_bytes(*secret), &PublicKey(*public));
+            assert_eq!(ours.map(|key| *key.as_bytes()), theirs, "secret {secret:02x?} public {public:02x?}");
+        }
     }
 
     fn small_order_keys() -> Vec<[u8; 32]> {
-        // 0 and 1 again as p and p + 1, and -1 (which is p - 1): p = 2^255 - 19.
+        // p = 2^255 - 19, so that p - 1, p and p + 1 are -1, 0 and 1.
         let mut p = [0xff; 32];
         (p[0], p[31]) = (0xed, 0x7f);
-        let around_p = [p[0] - 1, p[0], p[0] + 1].map(|low| {
+        let around_p = [0xec, 0xed, 0xee].map(|low| {
             let mut key = p;
             key[0] = low;
             key
         });
         let mut keys: Vec<[u8; 32]> = EIGHT_TORSION.iter().map(|point| point.to_montgomery().0).collect();
         keys.extend(around_p);
-        let with_top_bit: Vec<[u8; 32]> = keys
-            .iter()
-            .map(|key| {
-                let mut key = *key;
-                key[31] |= 0x80;
-                key
-            })
-            .collect();
-        keys.extend(with_top_bit);
+        for mut key in keys.clone() {
+            key[31] |= 0x80;
+            keys.push(key);
+        }
         keys
     }
+}
+
+/// What this is all about: the portable suite, and the one of hosts.
+fn suites() -> [Box<dyn Suite>; 2] {
+    [Box::new(Nacl), Box::new(HostSuite::new())]
+}
+
+fn seal(suite: &dyn Suite, key: &SharedKey, nonce: &Nonce, text: &[u8]) -> Vec<u8> {
+    let mut boxed = [&[0; MAC_LEN][..], text].concat();
+    suite.seal(key, nonce, &mut boxed);
+    boxed
+}
+
+fn documented_box() -> Vec<u8> {
+    [&unhex::<MAC_LEN>(AUTHENTICATOR)[..], &unhex::<131>(CIPHERTEXT)].concat()
 }
 
 /// Random bytes of a seed.

@@ -7,16 +7,20 @@ use core::time::Duration;
 
 /// Bootstrap nodes that are remembered.
 const NODES: usize = 8;
-/// Pauses between requests, in milliseconds. A node that has not answered after the last of them is given up when others
+/// Pauses between requests, in milliseconds. A node that has not answered after the last of them is parked when others
 /// have, and asked on at the last pace when nobody has.
 const PAUSES_MS: [u64; 8] = [100, 300, 1000, 2000, 4000, 8000, 16_000, 30_000];
+/// A parked node is asked this often: parts of a network that have lost each other meet there again.
+const PARKED_EVERY: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 struct Entry {
     node: NodeInfo,
-    /// When it is asked next; [`Instant::FAR`] when it answered or was given up.
+    /// When it is asked next.
     at: Instant,
     tries: u8,
+    /// It has answered, or was given up.
+    parked: bool,
 }
 
 #[derive(Debug)]
@@ -29,30 +33,30 @@ impl Bootstraps {
         Self { entries: heapless::Vec::new() }
     }
 
-    /// Adds a node, to be asked at once. When there is no room it takes the place of one that needs no more requests.
+    /// Adds a node, to be asked at once. When there is no room it takes the place of a parked one.
     pub(super) fn add(&mut self, now: Instant, node: NodeInfo) -> Result<(), Full> {
-        let new = Entry { node, at: now, tries: 0 };
+        let new = Entry { node, at: now, tries: 0, parked: false };
         if let Some(known) = self.entries.iter_mut().find(|entry| entry.node.key == node.key) {
             *known = new;
             return Ok(());
         }
         let Err(new) = self.entries.push(new) else { return Ok(()) };
-        let done = self.entries.iter_mut().find(|entry| entry.at == Instant::FAR).ok_or(Full)?;
+        let done = self.entries.iter_mut().find(|entry| entry.parked).ok_or(Full)?;
         *done = new;
         Ok(())
     }
 
-    pub(super) fn answered(&mut self, node: &NodeInfo) {
+    pub(super) fn answered(&mut self, now: Instant, node: &NodeInfo) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.node.key == node.key) {
-            entry.at = Instant::FAR;
+            entry.at = now + PARKED_EVERY;
+            entry.parked = true;
         }
     }
 
     /// Starts over with all of them: nobody is left.
     pub(super) fn rearm(&mut self, now: Instant) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.at == Instant::FAR) {
-            entry.at = now;
-            entry.tries = 0;
+        for entry in self.entries.iter_mut().filter(|entry| entry.parked) {
+            *entry = Entry { at: now, tries: 0, parked: false, ..*entry };
         }
     }
 
@@ -61,22 +65,20 @@ impl Bootstraps {
         let entry = self.entries.iter_mut().find(|entry| entry.at <= now)?;
         let last = PAUSES_MS.len() - 1;
         let tries = usize::from(entry.tries);
-        entry.at = if connected && tries >= last {
-            Instant::FAR
-        } else {
-            now + Duration::from_millis(PAUSES_MS[tries.min(last)])
-        };
+        entry.parked |= connected && tries >= last;
+        let pause = if entry.parked { PARKED_EVERY } else { Duration::from_millis(PAUSES_MS[tries.min(last)]) };
+        entry.at = now + pause;
         entry.tries = entry.tries.saturating_add(1);
         Some(entry.node)
     }
 
     /// When [`Self::poll`] has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.entries.iter().map(|entry| entry.at).min().filter(|at| *at != Instant::FAR)
+        self.entries.iter().map(|entry| entry.at).min()
     }
 
     /// Whether [`Self::rearm`] would change something.
     pub(super) fn any_parked(&self) -> bool {
-        self.entries.iter().any(|entry| entry.at == Instant::FAR)
+        self.entries.iter().any(|entry| entry.parked)
     }
 }

@@ -58,18 +58,18 @@ impl<'s> CloseList<'s> {
 
     /// `node` answered.
     pub(super) fn hear(&mut self, node: &NodeInfo, now: Instant) {
+        let known = self.position(&node.key);
+        if known.is_none_or(|i| self.mem[i].at != node.at) {
+            self.evict_address(node);
+        }
         if let Some(i) = self.position(&node.key) {
             self.mem[i].hear(node.at, now);
             return;
         }
-        // One node per address: whoever answered there before has changed its key.
-        if let Some(i) = self.mem.iter().position(|entry| !entry.is_vacant() && entry.at == node.at) {
-            self.remove(i);
-        }
         if let Some(i) = self.place_for(&node.key, now) {
             self.mem[i] = NodeEntry::new(node, now);
-            self.due = self.due.min(self.mem[i].next_at());
-            self.walk_min = self.walk_min.min(self.mem[i].next_at());
+            self.due = self.due.min(self.mem[i].next_at(true));
+            self.walk_min = self.walk_min.min(self.mem[i].next_at(true));
         }
     }
 
@@ -79,8 +79,8 @@ impl<'s> CloseList<'s> {
         }
     }
 
-    /// The next node that is to be asked whether it lives. Forgets dead ones on the way.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<NodeInfo> {
+    /// The next node that is to be asked whether it lives. Forgets dead ones on the way, unless nobody at all answers.
+    pub(super) fn poll(&mut self, now: Instant, connected: bool) -> Option<NodeInfo> {
         if now < self.due {
             return None;
         }
@@ -88,16 +88,16 @@ impl<'s> CloseList<'s> {
             let entry = &mut self.mem[self.cursor];
             if entry.is_vacant() {
                 self.cursor = self.region_at(self.cursor).end;
-            } else if entry.is_dead(now) {
+            } else if connected && entry.is_dead(now) {
                 self.remove(self.cursor);
             } else if entry.ask_at() > now {
-                self.walk_min = self.walk_min.min(entry.next_at());
+                self.walk_min = self.walk_min.min(entry.next_at(connected));
                 self.cursor += 1;
             } else if self.budget == 0 {
                 return self.rest(now + TICK);
             } else {
                 entry.asked = now;
-                self.walk_min = self.walk_min.min(entry.next_at());
+                self.walk_min = self.walk_min.min(entry.next_at(connected));
                 self.cursor += 1;
                 self.budget -= 1;
                 return Some(self.mem[self.cursor - 1].info());
@@ -176,6 +176,14 @@ impl<'s> CloseList<'s> {
         self.mem[region].iter().position(|entry| entry.key == *key && !entry.is_vacant()).map(|i| start + i)
     }
 
+    /// One node per address: whoever answered there before has changed its key.
+    fn evict_address(&mut self, node: &NodeInfo) {
+        let same = |entry: &NodeEntry| !entry.is_vacant() && entry.at == node.at && entry.key != node.key;
+        if let Some(i) = self.mem.iter().position(same) {
+            self.remove(i);
+        }
+    }
+
     fn remove(&mut self, place: usize) {
         let region = self.region_at(place);
         let used = self.mem[region.clone()].iter().take_while(|entry| !entry.is_vacant()).count();
@@ -184,7 +192,7 @@ impl<'s> CloseList<'s> {
         self.mem[last] = NodeEntry::VACANT;
         // The entry that moved may have jumped over the walk.
         if place != last {
-            self.walk_min = self.walk_min.min(self.mem[place].next_at());
+            self.walk_min = self.walk_min.min(self.mem[place].next_at(true));
         }
     }
 

@@ -60,17 +60,23 @@ impl NodeEntry {
         !self.is_vacant() && now < self.heard + BAD_AFTER
     }
 
+    /// Whether an answer from `at` would change its address.
+    pub(super) fn would_move(&self, at: Endpoint) -> bool {
+        self.at != at && (self.at.is_lan() || !at.is_lan())
+    }
+
     /// The last request is not answered and the answer is late.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
         self.asked > self.heard && now.reached(self.asked, SILENT_AFTER)
     }
 
+    /// It is to be forgotten: silent for long, and a recent request is unanswered. (After a suspension of the machine
+    /// everybody has been silent for long.)
     pub(super) fn is_dead(&self, now: Instant) -> bool {
-        self.dead_at() <= now
+        self.dead_at() <= now && now < self.ask_at()
     }
 
-    /// When it is to be forgotten if it stays silent. Never without a request that it could have answered: after a
-    /// suspension of the machine everybody has been silent for long.
+    /// When it is to be forgotten if it stays silent.
     pub(super) fn dead_at(&self) -> Instant {
         if self.asked > self.heard { (self.heard + REMOVE_AFTER).max(self.asked + ANSWER_WAIT) } else { Instant::FAR }
     }
@@ -80,9 +86,9 @@ impl NodeEntry {
         self.heard.max(self.asked) + ASK_EVERY
     }
 
-    /// When the entry needs attention.
-    pub(super) fn next_at(&self) -> Instant {
-        self.ask_at().min(self.dead_at())
+    /// When the entry needs attention; nobody is forgotten while we are not `connected`.
+    pub(super) fn next_at(&self, connected: bool) -> Instant {
+        if connected { self.ask_at().min(self.dead_at()) } else { self.ask_at() }
     }
 }
 

@@ -239,7 +239,7 @@ impl<'s> Dht<'s> {
     /// A node answered a request of ours.
     fn hear(&mut self, now: Instant, node: &NodeInfo) {
         self.connected_until = now + BAD_AFTER;
-        self.bootstraps.answered(node);
+        self.bootstraps.answered(now, node);
         let asked = self.candidates.answered(&node.key);
         self.close.hear(node, now);
         for search in self.searches.values_mut() {
@@ -250,6 +250,9 @@ impl<'s> Dht<'s> {
 
     /// A node that answered us named `node`.
     fn consider(&mut self, now: Instant, node: &NodeInfo) {
+        if node.key == self.me {
+            return;
+        }
         let wants = |search: &&Search| search.wants(node, now);
         let exact = self.searches.values().find(|search| search.key == node.key);
         if let Some(search) = exact.filter(wants).or_else(|| self.searches.values().find(wants)) {
@@ -259,14 +262,18 @@ impl<'s> Dht<'s> {
         }
     }
 
-    /// A node that may be new to us asked us something.
+    /// A node that may be new to us, or new at its address, asked us something.
     fn greet(&mut self, now: Instant, node: &NodeInfo) {
         let exact = self.searches.values().find(|search| search.key == node.key);
+        let moved = |entry: &NodeEntry| entry.would_move(node.at);
         if let Some(search) = exact {
-            if search.wants(node, now) {
+            if search.wants(node, now) || search.target().is_some_and(moved) {
                 self.candidates.offer(now, *node, search.key, Packet::Ping, true);
             }
-        } else if self.close.wants(node, now) || self.searches.values().any(|search| search.wants(node, now)) {
+        } else if self.close.wants(node, now)
+            || self.close.get(&node.key).is_some_and(moved)
+            || self.searches.values().any(|search| search.wants(node, now))
+        {
             self.candidates.offer(now, *node, self.me, Packet::Ping, false);
         }
     }

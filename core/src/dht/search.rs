@@ -57,7 +57,7 @@ impl Search {
     pub(super) fn reheat(&mut self, now: Instant) {
         self.since = now;
         self.nodes.iter_mut().for_each(|node| node.asked_key = Instant::ZERO);
-        self.reschedule(now);
+        self.reschedule(now, true);
     }
 
     /// Whether an answer of `node` would add it, or bring an entry up to date that has fallen silent.
@@ -78,6 +78,8 @@ impl Search {
     /// Takes over a node that is known from another list.
     pub(super) fn hear_entry(&mut self, entry: &NodeEntry, now: Instant, asked_key: Option<Instant>) {
         let asked_key = asked_key.unwrap_or(Instant::ZERO);
+        // One node per address: whoever answered there before has changed its key.
+        self.nodes.retain(|known| known.entry.at != entry.at || known.entry.key == entry.key);
         if let Some(known) = self.nodes.iter_mut().find(|known| known.entry.key == entry.key) {
             known.entry.hear(entry.at, entry.heard);
             known.asked_key = known.asked_key.max(asked_key);
@@ -89,7 +91,7 @@ impl Search {
         } else {
             return;
         }
-        self.reschedule(now);
+        self.reschedule(now, true);
     }
 
     pub(super) fn mark_asked(&mut self, key: &PublicKey, now: Instant) {
@@ -98,12 +100,13 @@ impl Search {
         }
     }
 
-    /// The next node that is to be asked for the key, marked as asked. Forgets dead ones on the way.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<NodeInfo> {
+    /// The next node that is to be asked for the key, marked as asked. Forgets dead ones on the way, unless nobody at all
+    /// answers.
+    pub(super) fn poll(&mut self, now: Instant, connected: bool) -> Option<NodeInfo> {
         if now < self.due {
             return None;
         }
-        self.nodes.retain(|node| !node.entry.is_dead(now));
+        self.nodes.retain(|node| !(connected && node.entry.is_dead(now)));
         let asked = match self.next(now) {
             Some((i, at)) if at <= now => {
                 let node = &mut self.nodes[i];
@@ -113,7 +116,7 @@ impl Search {
             }
             Some(_) | None => None,
         };
-        self.reschedule(now);
+        self.reschedule(now, connected);
         asked
     }
 
@@ -136,8 +139,6 @@ impl Search {
     }
 
     fn make_room(&mut self, entry: &NodeEntry, now: Instant) -> bool {
-        // One node per address: whoever answered there before has changed its key.
-        self.nodes.retain(|known| known.entry.at != entry.at);
         if !self.nodes.is_full() {
             return true;
         }
@@ -152,8 +153,9 @@ impl Search {
         closer
     }
 
-    fn reschedule(&mut self, now: Instant) {
-        let dead = self.nodes.iter().map(|node| node.entry.dead_at()).min().unwrap_or(Instant::FAR);
+    fn reschedule(&mut self, now: Instant, connected: bool) {
+        let dead = self.nodes.iter().filter(|_| connected).map(|node| node.entry.dead_at()).min();
+        let dead = dead.unwrap_or(Instant::FAR);
         self.due = self.next(now).map_or(Instant::FAR, |(_, at)| at).min(dead);
     }
 
@@ -187,11 +189,13 @@ impl Search {
         best
     }
 
-    /// The live node that has not been asked for the key for longest, and when its turn is.
+    /// The live node that has not been asked for the key for longest, and when its turn is. One that owes us an answer has
+    /// to wait for its regular turn.
     fn slow(&self, now: Instant) -> Option<(usize, Instant)> {
         let last = self.nodes.iter().map(|node| node.asked_key).max()?;
         let candidates = self.nodes.iter().enumerate();
-        let candidates = candidates.filter(|(_, node)| node.entry.is_live(now) && node.entry.key != self.key);
+        let ready = |entry: &NodeEntry| entry.is_live(now) && !entry.is_silent(now) && entry.key != self.key;
+        let candidates = candidates.filter(|(_, node)| ready(&node.entry));
         let (i, _) = candidates.min_by_key(|(_, node)| node.asked_key)?;
         Some((i, last + SLOW_EVERY))
     }

@@ -6,6 +6,7 @@ use super::search::{Goal, Search};
 use crate::crypto::{MAC_LEN, PublicKey};
 use crate::cx::{Cx, Env};
 use crate::storage::Whose;
+use crate::time::Instant;
 use crate::wire::dht::{
     BOX_AT, DHT_REQUEST_BOX_AT, DHT_REQUEST_LEN_MAX, DHT_REQUEST_TEXT_AT, DhtRequest, NodesRequest, Outer, Ping,
 };
@@ -88,7 +89,8 @@ impl<'s> Dht<'s> {
 
     fn next_intent<E: Env>(&mut self, cx: &Cx<'_, 's, E>) -> Option<Intent> {
         let now = cx.now;
-        if let Some(node) = self.bootstraps.poll(now, now < self.connected_until) {
+        let connected = self.is_connected(now);
+        if let Some(node) = self.bootstraps.poll(now, connected) {
             return Some(Intent::Nodes(node, self.me));
         }
         if let Some(intent) = self.next_candidate(cx) {
@@ -96,13 +98,13 @@ impl<'s> Dht<'s> {
         }
         // Friends first: a node that has just joined several lists is asked for one key at a time.
         let friends = self.searches.values_mut().filter(|search| search.goal() == Goal::Friend);
-        if let Some(asked) = first_due(friends, cx) {
+        if let Some(asked) = first_due(friends, now, connected) {
             return Some(asked);
         }
-        if let Some(asked) = first_due(self.searches.values_mut(), cx) {
+        if let Some(asked) = first_due(self.searches.values_mut(), now, connected) {
             return Some(asked);
         }
-        self.close.poll(now).map(|node| Intent::Nodes(node, self.me))
+        self.close.poll(now, connected).map(|node| Intent::Nodes(node, self.me))
     }
 
     fn next_candidate<E: Env>(&mut self, cx: &Cx<'_, 's, E>) -> Option<Intent> {
@@ -124,6 +126,7 @@ impl<'s> Dht<'s> {
     }
 }
 
-fn first_due<'a, E: Env>(mut searches: impl Iterator<Item = &'a mut Search>, cx: &Cx<'_, '_, E>) -> Option<Intent> {
-    searches.find_map(|search| search.poll(cx.now).map(|node| Intent::Nodes(node, search.key)))
+fn first_due<'a>(searches: impl Iterator<Item = &'a mut Search>, now: Instant, connected: bool) -> Option<Intent> {
+    let mut searches = searches;
+    searches.find_map(|search| search.poll(now, connected).map(|node| Intent::Nodes(node, search.key)))
 }

@@ -76,8 +76,8 @@ impl<'s> Dht<'s> {
         }
         let named: NodeList = response.nodes.udp().collect();
         self.hear(cx.now, &node);
-        // Nobody outside our own network has business to make us send into it.
-        let wanted = |named: &&NodeInfo| named.key != self.me && (frame.from.is_lan() || !named.at.is_lan());
+        // Nobody outside has business to make us send to our own machine.
+        let wanted = |named: &&NodeInfo| frame.from.is_lan() || !named.at.ip().is_loopback();
         for named in named.iter().filter(wanted).copied().collect::<NodeList>() {
             self.consider(cx.now, &named);
         }

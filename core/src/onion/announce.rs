@@ -1,9 +1,9 @@
 //! Keeping other people's announcements.
 //!
-//! Somebody whose key is near our DHT key asks through an onion path to be found here. The first answer holds a ping id, which
-//! proves that answers reach the asker; the request that brings it back is stored, together with its return path. Whoever
-//! asks for that key then gets its data key, and data for it goes out along the stored path. We never learn who asks,
-//! where they are, or what the data says.
+//! Somebody whose key is near our DHT key asks through an onion path to be found here. The first answer holds a ping
+//! id, which proves that answers reach the asker; the request that brings it back is stored, together with its return
+//! path. Whoever asks for that key then gets its data key, and data for it goes out along the stored path. We never
+//! learn who asks, where they are, or what the data says.
 //!
 //! Nothing is kept for a ping id: it is a keyed hash of the asker's key, the last relay's address and the time.
 
@@ -57,7 +57,8 @@ impl<'s> AnnounceStore<'s> {
         Self { entries, secret: SharedKey::generate(rng) }
     }
 
-    /// Serves 0x83, 0x85 and 0x87. `closest` gives up to four live nodes near a key, local ones only if the flag says so.
+    /// Serves 0x83, 0x85 and 0x87. `closest` gives up to four live nodes near a key; local ones only if its
+    /// flag is set.
     pub(crate) fn on_packet<E: Env>(
         &mut self,
         cx: &mut Cx<'_, '_, E>,
@@ -140,8 +141,8 @@ impl<'s> AnnounceStore<'s> {
         self.entries.values().find(|entry| entry.key == *key && !entry.is_over(now))
     }
 
-    /// Puts an announcement in place of the sender's last one, in a free place, or in place of one that is over or farther
-    /// from `me`; if all are nearer, it is not stored.
+    /// Puts an announcement in place of the sender's last one, in a free place, or in place of one that is over or
+    /// farther from `me`; if all are nearer, it is not stored.
     fn store(&mut self, me: &PublicKey, new: Announced) {
         let now = new.at;
         if let Some(own) = self.entries.values_mut().find(|entry| entry.key == new.key) {

@@ -1,8 +1,8 @@
 //! The onion: how friends find each other by long-term key without telling anybody where they are.
 //!
 //! Three machines. [`OnionRelay`] carries other people's packets one hop on and their answers one hop back.
-//! [`AnnounceStore`] keeps announcements of others whose keys are near ours and hands data to them. The client (`client`)
-//! announces ourselves through paths of three relays, searches friends, and tells them our DHT key.
+//! [`AnnounceStore`] keeps announcements of others whose keys are near ours and hands data to them. The client
+//! (`client`) announces ourselves through paths of three relays, searches friends, and tells them our DHT key.
 
 pub(crate) mod announce;
 pub(crate) mod client;

@@ -1,8 +1,8 @@
 //! Carrying other people's onion packets.
 //!
-//! A relay remembers nothing about a packet. It opens its layer, sends the inside one hop on, and appends where the packet
-//! came from, boxed with a key that nobody else has; the answer brings that return header back. Changing the key makes
-//! paths expire: a return header opens for at least two hours and for less than four.
+//! A relay remembers nothing about a packet. It opens its layer, sends the inside one hop on, and appends where the
+//! packet came from, boxed with a key that nobody else has; the answer brings that return header back. Changing the key
+//! makes paths expire: a return header opens for two hours at least, and for four at most while packets keep coming.
 
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, SharedKey, Suite};
 use crate::cx::Cx;
@@ -51,8 +51,8 @@ impl OnionRelay {
         result.unwrap_or_else(Disposition::Dropped)
     }
 
-    /// One hop towards the node. `inner` is the length of the return header that the packet has so far; `next` the kind that
-    /// it gets, `None` when the next hop is the node and gets the bare request.
+    /// One hop towards the node. `inner` is the length of the return header that the packet has so far; `next` the kind
+    /// that it gets, `None` when the next hop is the node and gets the bare request.
     fn forward<E: Env>(
         &self,
         cx: &mut Cx<'_, '_, E>,
@@ -88,8 +88,8 @@ impl OnionRelay {
         Ok(Disposition::Reply { to, len: return_end })
     }
 
-    /// One hop towards the client. `outer` is the length of the packet's return header; `next` the kind that it gets, `None`
-    /// when the next hop is the client and gets the bare answer.
+    /// One hop towards the client. `outer` is the length of the packet's return header; `next` the kind that it gets,
+    /// `None` when the next hop is the client and gets the bare answer.
     fn hand_back<E: Env>(
         &self,
         cx: &Cx<'_, '_, E>,

@@ -1,8 +1,8 @@
 //! One friend in a profile: a fixed record of 2216 bytes, big-endian.
 //!
 //! ```text
-//! state 1 | key 32 | request message 1024 | pad 1 | its length 2 | name 128 | length 2 | status message 1007 | pad 1 | length 2
-//! | status 1 | pad 3 | nospam 4 | last seen 8
+//! state 1 | key 32 | request message 1024 | pad 1 | its length 2 | name 128 | its length 2
+//! | status message 1007 | pad 1 | its length 2 | status 1 | pad 3 | nospam 4 | last seen 8
 //! ```
 
 use crate::UserStatus;

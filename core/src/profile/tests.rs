@@ -28,8 +28,8 @@ fn node(key: &str, port: u16) -> NodeInfo {
     NodeInfo { key: PublicKey::from_hex(key).unwrap(), at: Endpoint::v4([127, 0, 0, 1], port) }
 }
 
-/// Alice (secret key 1, 2, 3, ..) with Bobby, who was online, and Carol, whom no request has reached. The values are what
-/// c-toxcore's own interface told about it.
+/// Alice (secret key 1, 2, 3, ..) with Bobby, who was online, and Carol, whom no request has reached. The values are
+/// what c-toxcore's own interface told about it.
 #[test]
 fn a_save_of_c_toxcore_is_understood() {
     let bytes = c_toxcore_save();

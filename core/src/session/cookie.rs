@@ -1,7 +1,8 @@
 //! Cookies of ours: what a peer must fetch before its handshake costs us anything.
 //!
 //! A cookie is sealed with a key that only we know and names the peer's keys and the time. A cookie request costs one X25519
-//! at most, so a token bucket bounds how many are looked at; peers repeat theirs.
+//! at most, so a token bucket bounds how many are looked at; peers repeat theirs. Those of DHT keys that sessions know cost
+//! nothing (their box key is cached) and are exempt: a flood from strangers keeps no friend out.
 
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PublicKey, SharedKey, Suite};
 use crate::storage::Whose;
@@ -20,7 +21,7 @@ pub(crate) const COOKIE_LIFE: Duration = Duration::from_secs(15);
 /// Cookie requests looked at back to back (toxcore: 10).
 const BURST: u32 = 64;
 /// One further cookie request is looked at each so many microseconds (toxcore: 100,000).
-const REFILL_US: u64 = 10_000;
+const REFILL_US: u64 = 20_000;
 
 /// Makes, opens and gives out cookies.
 #[derive(Debug)]
@@ -58,20 +59,30 @@ impl CookieJar {
         if made > cx.now || cx.now > made + COOKIE_LIFE { Err(DropReason::BadToken) } else { Ok(text) }
     }
 
-    /// Answers a cookie request (0x18) in place.
-    pub(crate) fn answer<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Disposition {
-        match self.try_answer(cx, frame) {
+    /// Answers a cookie request (0x18) in place. `is_known` tells whether a DHT key belongs to a session.
+    pub(crate) fn answer<E: Env>(
+        &mut self,
+        cx: &mut Cx<'_, '_, E>,
+        frame: &mut Frame<'_>,
+        is_known: impl FnOnce(&PublicKey) -> bool,
+    ) -> Disposition {
+        match self.try_answer(cx, frame, is_known) {
             Ok(()) => Disposition::Reply { to: frame.from, len: COOKIE_RESPONSE_LEN },
             Err(reason) => Disposition::Dropped(reason),
         }
     }
 
-    fn try_answer<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Result<(), DropReason> {
+    fn try_answer<E: Env>(
+        &mut self,
+        cx: &mut Cx<'_, '_, E>,
+        frame: &mut Frame<'_>,
+        is_known: impl FnOnce(&PublicKey) -> bool,
+    ) -> Result<(), DropReason> {
         let head = CookieRequest::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
         if head.dht == cx.me.dht.public {
             return Err(DropReason::OwnPacket);
         }
-        if !self.take_token(cx.now) {
+        if !is_known(&head.dht) && !self.take_token(cx.now) {
             return Err(DropReason::RateLimited);
         }
         let packet = frame.bytes_mut();

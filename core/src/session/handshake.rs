@@ -84,6 +84,11 @@ impl Opening {
         now >= self.at && self.tries < TRIES
     }
 
+    /// The address that the cookie came from answers no more.
+    pub(crate) const fn is_stuck(&self) -> bool {
+        self.tries as usize >= PAUSES.len()
+    }
+
     pub(crate) fn has_failed(&self, now: Instant) -> bool {
         now >= self.at && self.tries >= TRIES
     }

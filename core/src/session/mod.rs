@@ -67,7 +67,7 @@ pub(crate) enum SendRefused {
 const HINTS: usize = 32;
 
 /// A packet from an unknown address is tried on sessions that were silent for so long: their peer may have moved.
-const STRAY_SILENCE: Duration = Duration::from_secs(1);
+const STRAY_SILENCE: Duration = Duration::from_millis(300);
 /// So many tries are allowed in each span.
 const STRAYS: u16 = 32;
 const STRAY_SPAN: Duration = Duration::from_millis(100);
@@ -131,17 +131,19 @@ impl<'s> Sessions<'s> {
         self.insert(cx.blocks, Session::outgoing(owner, peer, dht, opening))
     }
 
-    /// Where the peer's DHT node is. Ignored while an established session hears from another address.
+    /// Where the peer's DHT node is. Ignored while the session hears from another address.
     pub(crate) fn set_endpoint(&mut self, now: Instant, id: SessionId, endpoint: Endpoint) {
-        let Some(session) = self.table.get_mut(id) else { return };
+        let Some(session) = self.table.get_mut(id).filter(|session| session.endpoint != endpoint) else { return };
         match &mut session.state {
-            _ if session.endpoint == endpoint => return,
-            State::CookieRequesting(opening) | State::HandshakeSent(opening) | State::NotConfirmed { opening, .. } => {
-                opening.redirect(now);
-            }
-            State::Established(live) if live.is_direct(now) => return,
-            State::Established(_) => {}
-            State::Closing(_) | State::Drained(_) | State::Gone => return,
+            State::CookieRequesting(opening) => opening.redirect(now),
+            State::HandshakeSent(opening) if opening.is_stuck() => opening.redirect(now),
+            State::Established(live) if !live.is_direct(now) => {}
+            State::HandshakeSent(_)
+            | State::NotConfirmed { .. }
+            | State::Established(_)
+            | State::Closing(_)
+            | State::Drained(_)
+            | State::Gone => return,
         }
         session.endpoint = endpoint;
         self.touch(now, id);
@@ -174,7 +176,10 @@ impl<'s> Sessions<'s> {
         accept: &mut dyn FnMut(&PublicKey) -> Option<usize>,
     ) -> (Disposition, Option<SessionNote>) {
         let result = match frame.bytes().first() {
-            Some(&kind::COOKIE_REQUEST) => return (self.jar.answer(cx, frame), None),
+            Some(&kind::COOKIE_REQUEST) => {
+                let is_known = |dht: &PublicKey| self.table.values().any(|session| session.dht == *dht);
+                return (self.jar.answer(cx, frame, is_known), None);
+            }
             Some(&kind::COOKIE_RESPONSE) => self.on_cookie_response(cx, frame).map(|()| None),
             Some(&kind::CRYPTO_HANDSHAKE) => self.on_handshake(cx, frame, accept),
             Some(&kind::CRYPTO_DATA) => self.on_data(cx, frame),
@@ -347,7 +352,17 @@ impl<'s> Sessions<'s> {
 
     /// The highest tag of a packet that is acknowledged together with all before it.
     pub(crate) fn acked_tag(&self, id: SessionId) -> u32 {
-        self.live(id).map_or(0, |live| live.send.acked_tag())
+        match self.table.get(id).map(|session| &session.state) {
+            Some(State::Established(live) | State::Drained(live)) => live.send.acked_tag(),
+            Some(
+                State::CookieRequesting(_)
+                | State::HandshakeSent(_)
+                | State::NotConfirmed { .. }
+                | State::Closing(_)
+                | State::Gone,
+            )
+            | None => 0,
+        }
     }
 
     /// Whether [`Self::send`] would find room.

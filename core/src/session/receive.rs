@@ -16,7 +16,7 @@ use core::time::Duration;
 /// Packets received before an acknowledgement is due, at most.
 const ACK_PACKETS: u8 = 32;
 /// Acknowledgements after which one more packet is waited for.
-const ACK_PATIENCE: u8 = 4;
+const ACK_PATIENCE: u8 = 16;
 /// How long an acknowledgement waits for company.
 const ACK_DELAY: Duration = Duration::from_millis(10);
 /// Packets behind a gap that prove it to be a loss; fewer may be reordering.
@@ -42,8 +42,10 @@ pub(crate) struct ReceiveWindow {
     unacked: u8,
     /// With so many an acknowledgement is due: a peer with a small window must not wait for the timer.
     ack_after: u8,
-    /// Acknowledgements since that number grew.
+    /// Acknowledgements since that number changed.
     acks: u8,
+    /// Packets since the timer last ran out.
+    run: u16,
     /// Of those: behind a gap.
     behind_gap: u8,
     /// Requests in vain since the first missing packet last arrived.
@@ -66,6 +68,7 @@ impl ReceiveWindow {
             unacked: 0,
             ack_after: 1,
             acks: 0,
+            run: 0,
             behind_gap: 0,
             asks: 0,
             refused: false,
@@ -101,6 +104,7 @@ impl ReceiveWindow {
             self.refused = true;
         }
         self.unacked = self.unacked.saturating_add(1);
+        self.run = self.run.saturating_add(1);
         if self.next == self.end {
             self.ask_by(if self.unacked >= self.ack_after { now } else { now + ACK_DELAY });
         } else {
@@ -222,7 +226,8 @@ impl ReceiveWindow {
         is_due
     }
 
-    /// The timer ran out before `ack_after` packets came: the peer waits for acknowledgements. Otherwise it may do with fewer.
+    /// The timer ran out before `ack_after` packets came: the peer has no more, or its window allows no more. Otherwise it may
+    /// do with fewer acknowledgements.
     fn learn(&mut self) {
         if self.unacked >= self.ack_after {
             self.acks += 1;
@@ -230,7 +235,8 @@ impl ReceiveWindow {
                 (self.acks, self.ack_after) = (0, (self.ack_after + 1).min(ACK_PACKETS));
             }
         } else if self.unacked > 0 {
-            (self.acks, self.ack_after) = (0, self.unacked / 2 + 1);
+            let quarter = (self.run / 4).clamp(1, ACK_PACKETS.into());
+            (self.acks, self.run, self.ack_after) = (0, 0, quarter as u8);
         }
     }
 

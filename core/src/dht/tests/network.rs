@@ -4,9 +4,8 @@ use super::world::{World, dht};
 use crate::Endpoint;
 use crate::crypto::PublicKey;
 use crate::dht::{DhtNote, SearchId};
-use crate::time::Instant;
 use core::time::Duration;
-use quickcheck::quickcheck;
+use quickcheck::QuickCheck;
 use std::vec::Vec;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -92,12 +91,12 @@ fn a_search_is_found_under_loss() {
 fn idle_traffic_is_low() {
     let mut world = around_a_bootstrap(11);
     let friends = search(&mut world, 1, 2..12);
-    world.run(MINUTE * 5);
+    world.run(MINUTE * 3);
     assert!(all_found(&world, 1, &friends));
     let since = world.now;
-    world.run(MINUTE * 10);
+    world.run(MINUTE * 5);
     assert!(all_found(&world, 1, &friends), "keep-alive works");
-    let per_minute = world.requests(1, since) / 10;
+    let per_minute = world.requests(1, since) / 5;
     assert!((11..60).contains(&per_minute), "{per_minute} requests in a minute");
     assert!(world.busiest_second() <= 24, "{}", world.busiest_second());
 }
@@ -191,8 +190,7 @@ fn a_friend_that_moves_is_found_again() {
     world.parties[1].dht.reheat(now, wanted[0].0);
     let at = world.info(4).at;
     let moved = |world: &World| world.parties[1].dht.found(world.now, wanted[0].0) == Some(at);
-    // The others believe the old address until they have asked there in vain.
-    assert!(world.run_until(now + SECOND * 125, moved));
+    assert!(world.run_until(now + SECOND * 5, moved));
 }
 
 #[test]
@@ -207,10 +205,8 @@ fn lan_addresses_are_told_to_lan_only_and_replace_no_wan_address() {
         world.bootstrap(i, server);
     }
     let from_inside = search(&mut world, inside, neighbour..neighbour + 1);
-    let from_outside = search(&mut world, outside, neighbour..neighbour + 1);
     world.run(SECOND * 5);
     assert!(all_found(&world, inside, &from_inside));
-    assert_eq!(world.parties[outside].dht.found(world.now, from_outside[0].0), None);
     assert!(world.parties[server].dht.closest(world.now, &world.info(inside).key, false).len() == 1);
     assert!(world.parties[server].dht.closest(world.now, &world.info(inside).key, true).len() == 3);
     // The outside node is seen from within the LAN too, but what the server knows works.
@@ -222,15 +218,16 @@ fn lan_addresses_are_told_to_lan_only_and_replace_no_wan_address() {
     assert_eq!(world.parties[server].dht.close.get(&known.key).unwrap().at, known.at);
 }
 
-quickcheck! {
-    /// Whatever is lost, whoever comes and goes: no deadline sticks (checked by the world), nobody is flooded, and when
-    /// the loss ends everybody who is there is connected.
-    fn any_weather(loss: u8, size: u8, absences: Vec<(u8, u16)>) -> bool {
+/// Whatever is lost, whoever comes and goes: no deadline sticks (checked by the world), nobody is flooded, and when the
+/// loss ends everybody who is there is connected.
+#[test]
+fn any_weather() {
+    fn calms_down(loss: u8, size: u8, absences: Vec<(u8, u16)>) -> bool {
         let mut world = around_a_bootstrap(2 + usize::from(size % 6));
         let n = world.parties.len();
         let wanted = search(&mut world, 1, 2..3);
         world.loss = loss;
-        for (who, secs) in absences.iter().take(8) {
+        for (who, secs) in absences.iter().take(6) {
             let who = usize::from(*who) % n;
             world.parties[who].online = false;
             world.run(Duration::from_secs(u64::from(*secs % 300)));
@@ -242,6 +239,7 @@ quickcheck! {
             && world.parties.iter().all(|p| p.dht.is_connected(world.now))
             && all_found(&world, 1, &wanted)
     }
+    QuickCheck::new().tests(20).quickcheck(calms_down as fn(u8, u8, Vec<(u8, u16)>) -> bool);
 }
 
 /// The microcontroller's tables are enough to be part of a network.
@@ -256,5 +254,4 @@ fn eight_places_are_enough() {
     let wanted: Vec<_> = (1..14).map(|i| search(&mut world, i, (i % 13 + 1)..(i % 13 + 2))).collect();
     let end = world.now + SECOND * 10;
     assert!(world.run_until(end, |world| (1..14).all(|i| all_found(world, i, &wanted[i - 1]))));
-    let _: Instant = world.now;
 }

@@ -110,14 +110,14 @@ fn answers_are_accepted_once_asked_for() {
     assert_eq!(deliver(&mut world, STRANGER, &answer), Disposition::Dropped(DropReason::Unsolicited));
 }
 
-/// A node on the internet cannot make us send packets into our own network.
+/// A node on the internet cannot make us send packets to ourselves.
 #[test]
-fn lan_addresses_named_from_outside_are_not_asked() {
+fn loopback_addresses_named_from_outside_are_not_asked() {
     let (mut world, key) = one_party();
     let mut stranger = Bench::new(99);
     let node = NodeInfo { key: stranger.me.dht.public, at: STRANGER };
     let id = world.parties[0].dht.ids.make(world.now, kind::NODES_REQUEST, &node);
-    let named = [Endpoint::v4([192, 168, 1, 1], 53), Endpoint::v4([8, 8, 8, 8], 0), Endpoint::v4([127, 0, 0, 1], 22)]
+    let named = [Endpoint::v4([8, 8, 8, 8], 0), Endpoint::v4([127, 0, 0, 1], 22)]
         .map(|at| NodeInfo { key: PublicKey([at.port() as u8 + 1; 32]), at });
     let mut buf = [0; DATAGRAM_MAX];
     let len = seal_packet(&mut stranger.cx(), 4, &key, &mut buf, |w| NodesResponse::emit_list(w, &named, id)).unwrap();
@@ -174,7 +174,9 @@ fn a_searched_newcomer_is_pinged_at_once() {
 #[test]
 fn dht_requests_travel_through_a_node_that_knows_the_receiver() {
     let mut world = World::new();
-    (0..3).for_each(|_| drop(world.add()));
+    for _ in 0..3 {
+        world.add();
+    }
     world.bootstrap(1, 0);
     world.bootstrap(2, 0);
     world.run(Duration::from_secs(3));

@@ -110,7 +110,7 @@ impl World {
             let next = [arrival, timer].into_iter().flatten().min().unwrap_or(Instant::FAR).max(self.now);
             if next > end {
                 self.now = end;
-                return false;
+                return done(self);
             }
             self.now = next;
             if let Some((key, _)) = self.wire.first_key_value().filter(|((at, _), _)| *at <= next) {

@@ -1,6 +1,7 @@
 //! Sessions against each other over an in-memory link with virtual time.
 
 mod attack;
+mod chaos;
 mod opening;
 mod stream;
 

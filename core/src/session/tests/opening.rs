@@ -214,3 +214,34 @@ fn a_session_follows_its_peer_to_a_new_address() {
     assert_eq!(world.bob().sessions.endpoint(id), Some(moved));
     assert_eq!((closed(world.bob()), world.bob().inbox.len()), (0, 1));
 }
+
+#[test]
+fn an_address_counts_until_a_better_one_has_proved_itself() {
+    let mut world = World::new(1, [8, 8]);
+    let id = world.open(0);
+    let (right, wrong) = (world.bob().endpoint, Endpoint::v4([10, 8, 8, 8], 8));
+    let now = world.now;
+    world.alice().sessions.set_endpoint(now, id, wrong);
+    world.run(500);
+    assert!(world.bob().sent == 0 && world.alice().sent >= 2);
+    let now = world.now;
+    world.alice().sessions.set_endpoint(now, id, right);
+    assert!(
+        world.run_until(1000, |w| w.parties[0]
+            .sessions
+            .table
+            .values()
+            .any(|s| matches!(s.state, State::HandshakeSent(_))))
+    );
+    let now = world.now;
+    world.alice().sessions.set_endpoint(now, id, wrong);
+    assert!(world.run_until(1000, |w| w.parties.iter().all(Party::is_established)));
+    let now = world.now;
+    world.alice().sessions.set_endpoint(now, id, wrong);
+    assert_eq!(world.alice().sessions.endpoint(id), Some(right));
+    world.loss = 100;
+    world.run(9000);
+    let now = world.now;
+    world.alice().sessions.set_endpoint(now, id, wrong);
+    assert_eq!(world.alice().sessions.endpoint(id), Some(wrong));
+}

@@ -48,7 +48,7 @@ fn a_good_link_wastes_nothing() {
 
 #[test]
 fn small_pools_deliver_everything() {
-    for (seed, [a, b]) in [[3, 8], [8, 3], [3, 3], [5, 4], [2, 2], [16, 5]].into_iter().enumerate() {
+    for (seed, [a, b]) in [[3, 8], [8, 3], [3, 3], [5, 4], [2, 2], [16, 5], [16, 2], [16, 3]].into_iter().enumerate() {
         let mut world = World::connected(seed as u64, [a, b]);
         (world.loss, world.duplicates, world.jitter) = (10, 5, Duration::from_millis(10));
         assert!(transfer(&mut world, 200, 200_000), "{a} {b}");

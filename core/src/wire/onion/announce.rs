@@ -6,7 +6,8 @@
 //! 0x84  kind | sendback 8 | nonce | box{ stored 1 | ping id or data key 32 | nodes }                     82..=286
 //! 0x88  kind | sendback 8 | nonce | box{ stored 1 | ping id or data key 32 | count 1 | nodes | group announcements }
 //! ```
-//! With a ping id that the node gave before, the request announces; without one it searches. Sendback is opaque to the node.
+//! With a ping id that the node gave before, the request announces; without one it searches. Sendback is opaque to the
+//! node.
 
 use super::super::{NODE_LEN_MAX, PackedNodes, Reader, Writer, kind};
 use super::{FAMILY_V4, FAMILY_V6};
@@ -84,8 +85,8 @@ impl AnnounceRequest {
         w.bytes(&self.ping_id).bytes(&self.search.0).bytes(&self.data_key.0).bytes(&self.sendback);
     }
 
-    /// Writes the whole packet (0x83) to `buf`; `key` is the secret half of `sender` with the node's DHT key. Returns its
-    /// length, always [`ANNOUNCE_REQUEST_LEN`].
+    /// Writes the whole packet (0x83) to `buf`; `key` is the secret half of `sender` with the node's DHT key. Returns
+    /// its length, always [`ANNOUNCE_REQUEST_LEN`].
     pub fn seal(
         &self,
         suite: &impl Suite,

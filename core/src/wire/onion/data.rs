@@ -3,7 +3,7 @@
 //! ```text
 //! 0x85  kind | receiver's long-term key | nonce | temporary key | box
 //! 0x86  kind | nonce | temporary key | box
-//! box   { sender's long-term key | box{ data } }     outer: temporary key to the data key; inner: between long-term keys
+//! box   { sender's long-term key | box{ data } }     outer: temporary key to data key; inner: between long-term keys
 //! data  0x20 | nospam 4 | message                                        friend request
 //!       0x9c | no replay 8 | sender's DHT key | packed nodes, at most 4  DHT key announce
 //! ```
@@ -60,8 +60,8 @@ pub struct DataKeys<'a> {
 }
 
 impl DataKeys<'_> {
-    /// Seals the `len` bytes (at most [`DATA_MAX`]) at `buf[REQUEST_DATA_AT..]` in place into a packet (0x85); returns its
-    /// length.
+    /// Seals the `len` bytes (at most [`DATA_MAX`]) at `buf[REQUEST_DATA_AT..]` in place into a packet (0x85); returns
+    /// its length.
     pub fn seal(&self, suite: &impl Suite, nonce: &Nonce, buf: &mut [u8], len: usize) -> usize {
         debug_assert!(len > 0 && len <= DATA_MAX);
         let end = REQUEST_DATA_AT + len;
@@ -103,8 +103,8 @@ pub struct DataHeader {
 
 impl DataHeader {
     /// Reads the front of a packet and checks its length. The outer box, for our onion data key, starts at
-    /// [`RESPONSE_BOX_AT`]; then the sender stands at [`RESPONSE_SENDER_AT`], and the inner box, for our long-term key, starts
-    /// at [`RESPONSE_INNER_AT`]; then the data stands at [`RESPONSE_DATA_AT`] and is not empty.
+    /// [`RESPONSE_BOX_AT`]; then the sender stands at [`RESPONSE_SENDER_AT`], and the inner box, for our long-term key,
+    /// starts at [`RESPONSE_INNER_AT`]; then the data stands at [`RESPONSE_DATA_AT`] and is not empty.
     #[must_use]
     pub fn parse(packet: &[u8]) -> Option<Self> {
         let fits = packet.len() > RESPONSE_DATA_AT && packet.len() <= RESPONSE_LEN_MAX;

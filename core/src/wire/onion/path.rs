@@ -6,8 +6,8 @@
 //! 0x82  kind | nonce | key 3 | box3 | return 2            0x8d  kind | return 2 | payload
 //! to D  payload | return 3                                0x8e  kind | return 1 | payload
 //! ```
-//! One nonce serves all three boxes. Return n is `nonce | box{ addr of the sender | return n-1 }`, sealed by relay n for
-//! itself.
+//! One nonce serves all three boxes. Return n is `nonce | box{ addr of the sender | return n-1 }`, sealed by relay n
+//! for itself.
 
 use super::{ONION_ADDR_LEN, PACKET_MAX, Writer, emit_addr, kind};
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PUBLIC_KEY_LEN, PublicKey, SharedKey, Suite};
@@ -51,8 +51,8 @@ pub struct Hop<'a> {
     pub key: &'a SharedKey,
 }
 
-/// Wraps the `len` bytes (at most [`PAYLOAD_MAX`]) at `buf[PAYLOAD_AT..]` in place into a packet (0x80) that travels through
-/// `hops` to `dest`. It is to be sent to `hops[0].at`; returns its length.
+/// Wraps the `len` bytes (at most [`PAYLOAD_MAX`]) at `buf[PAYLOAD_AT..]` in place into a packet (0x80) that travels
+/// through `hops` to `dest`. It is to be sent to `hops[0].at`; returns its length.
 pub fn wrap(
     suite: &impl Suite,
     hops: &[Hop<'_>; 3],
