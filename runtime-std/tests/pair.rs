@@ -99,6 +99,13 @@ fn a_profile_brings_friends_back() {
     let _ = (std::fs::remove_file(&a_file), std::fs::remove_file(&b_file));
     within_patience(async {
         let (node, _) = builder().start().expect("a node");
+        // With more nodes, Bob's onion paths need not lead through Alice, who will vanish.
+        let mut others = Vec::new();
+        for _ in 0..6 {
+            let (tox, events) = builder().start().expect("a node");
+            enter(&tox, &node).await;
+            others.push((tox, events));
+        }
         let mut alice = builder().profile(&a_file).start().expect("Alice");
         let mut bob = builder().profile(&b_file).start().expect("Bob");
         bob.0.set_name("Robert").await.expect("short");
@@ -123,6 +130,7 @@ fn a_profile_brings_friends_back() {
         alice.0.shutdown().await.expect("saved");
         let (alice, _) = builder().profile(&a_file).start().expect("Alice, third time");
         assert!(alice.friends().await.expect("running").is_empty());
+        bob.0.shutdown().await.expect("saved");
     });
     for path in [a_file, b_file] {
         std::fs::remove_file(path).expect("there");
