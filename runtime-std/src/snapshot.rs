@@ -2,13 +2,15 @@
 
 use crate::HostEnv;
 use crate::contacts::{Contact, Contacts};
+use crate::env::unix_now;
 use crate::profile_store::ProfileBytes;
 use crate::room::Room;
-use bluering_core::Node;
+use bluering_core::crypto::ToxId;
 use bluering_core::profile::{FriendRecord, FriendState, Profile, ProfileWriter, Section};
 use bluering_core::storage::Full;
 use bluering_core::time::Instant;
 use bluering_core::wire::NodeInfo;
+use bluering_core::{Connection, FriendId, Node};
 use std::net::{IpAddr, Ipv4Addr};
 use zeroize::Zeroizing;
 
@@ -43,11 +45,7 @@ fn write(room: &Room) -> Result<Vec<u8>, Full> {
     writer.finish()
 }
 
-fn record<'a>(
-    node: &'a Node<'static, HostEnv>,
-    id: bluering_core::FriendId,
-    contact: &'a Contact,
-) -> Option<FriendRecord<'a>> {
+fn record<'a>(node: &'a Node<'static, HostEnv>, id: FriendId, contact: &'a Contact) -> Option<FriendRecord<'a>> {
     let info = node.friend(id)?;
     Some(FriendRecord {
         state: if info.requested.is_some() { FriendState::Requested } else { FriendState::Confirmed },
@@ -57,7 +55,7 @@ fn record<'a>(
         name: &contact.name,
         status_message: &contact.status_message,
         status: contact.status,
-        last_seen: contact.last_seen,
+        last_seen: if info.connection == Connection::None { contact.last_seen } else { unix_now().0 },
     })
 }
 
@@ -85,16 +83,13 @@ pub(crate) fn restore(node: &mut Node<'static, HostEnv>, now: Instant, profile: 
     contacts
 }
 
-fn restore_friend(
-    node: &mut Node<'static, HostEnv>,
-    now: Instant,
-    friend: &FriendRecord<'_>,
-) -> Option<bluering_core::FriendId> {
+fn restore_friend(node: &mut Node<'static, HostEnv>, now: Instant, friend: &FriendRecord<'_>) -> Option<FriendId> {
     match friend.state {
         FriendState::Confirmed => node.accept(now, friend.key).ok(),
         FriendState::Added | FriendState::Requested => {
-            let to = bluering_core::crypto::ToxId { public_key: friend.key, nospam: friend.nospam };
-            node.add_friend(now, &to, friend.request_message).ok()
+            let to = ToxId { public_key: friend.key, nospam: friend.nospam };
+            // Words that cannot be sent again are no reason to lose the friend.
+            node.add_friend(now, &to, friend.request_message).or_else(|_| node.accept(now, friend.key)).ok()
         }
     }
 }

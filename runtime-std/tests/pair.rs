@@ -99,6 +99,13 @@ fn a_profile_brings_friends_back() {
     let _ = (std::fs::remove_file(&a_file), std::fs::remove_file(&b_file));
     within_patience(async {
         let (node, _) = builder().start().expect("a node");
+        // With more nodes, Bob's onion paths need not lead through Alice, who will vanish.
+        let mut others = Vec::new();
+        for _ in 0..6 {
+            let (tox, events) = builder().start().expect("a node");
+            enter(&tox, &node).await;
+            others.push((tox, events));
+        }
         let mut alice = builder().profile(&a_file).start().expect("Alice");
         let mut bob = builder().profile(&b_file).start().expect("Bob");
         bob.0.set_name("Robert").await.expect("short");
@@ -123,10 +130,32 @@ fn a_profile_brings_friends_back() {
         alice.0.shutdown().await.expect("saved");
         let (alice, _) = builder().profile(&a_file).start().expect("Alice, third time");
         assert!(alice.friends().await.expect("running").is_empty());
+        bob.0.shutdown().await.expect("saved");
     });
     for path in [a_file, b_file] {
         std::fs::remove_file(path).expect("there");
     }
+}
+
+/// The node saves by itself after a change; a file that somebody put there meanwhile stays, and the application is told.
+#[test]
+fn a_profile_that_cannot_be_saved_is_an_event() {
+    let path = std::env::temp_dir().join(format!("bluering-pair-foreign-{}.tox", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    within_patience(async {
+        let (tox, mut events) = builder().profile(&path).start().expect("an empty place");
+        std::fs::write(&path, "a letter").expect("writable");
+        tox.set_name("Alice").await.expect("short");
+        let reason = wait(&mut events, |event| {
+            let ToxEvent::ProfileNotSaved { reason } = event else { return None };
+            Some(reason.clone())
+        })
+        .await;
+        assert!(reason.contains("bluering-pair-foreign"), "{reason}");
+        assert!(tox.shutdown().await.is_err());
+    });
+    assert_eq!(std::fs::read(&path).expect("there"), b"a letter");
+    std::fs::remove_file(&path).expect("there");
 }
 
 /// Bob does not read: Alice is stopped by the window, nothing is lost, and all arrives once he reads.

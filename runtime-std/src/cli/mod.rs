@@ -8,6 +8,7 @@ mod id;
 mod input;
 mod node;
 
+use async_signal::{Signal, Signals};
 use bluering::core::crypto::SecretKey;
 use bluering::{BootstrapNode, Builder, Listen, Ports, Tox};
 use clap::{Args, Parser, Subcommand};
@@ -170,7 +171,8 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
 
 /// Something arrives when the program is asked to end (SIGINT, SIGTERM, Ctrl-C).
 fn end_signal() -> Result<Receiver<()>, Failure> {
-    let mut signals = async_signal::Signals::new([async_signal::Signal::Int, async_signal::Signal::Term])?;
+    // Windows knows the first only.
+    let mut signals = Signals::new([Signal::Int, Signal::Term]).or_else(|_| Signals::new([Signal::Int]))?;
     let (tell, told) = channel::bounded(1);
     smol::spawn(async move {
         while signals.next().await.is_some() {
