@@ -67,8 +67,11 @@ impl Limits {
 /// Places of small tables that do not depend on the limits.
 const CANDIDATES: usize = 16;
 const PATH_NODES: usize = 16;
-/// Six for ourselves, six for friends.
-const PATHS: usize = 12;
+/// Half of them for ourselves, half for friends.
+const PATHS: usize = 8;
+/// As many as toxcore has.
+#[cfg(feature = "alloc")]
+const PATHS_ROOMY: usize = 12;
 const SELF_NODES: usize = 6;
 const ONION_PENDING: usize = 16;
 const REQUESTS: usize = 4;
@@ -93,18 +96,18 @@ impl Storage<'static> {
             Mem::Owned(core::iter::repeat_with(vacant).take(count).collect())
         }
         // A host can afford more than the places that a microcontroller has.
-        let roomy = |micro: usize| if limits.nodes > 64 { micro * 4 } else { micro };
+        let roomy = |micro: usize| if limits.nodes > 64 { micro * 2 } else { micro };
         Self {
             close: filled(limits.nodes, || NodeEntry::VACANT),
             searches: Slots::<Search>::boxed(limits.friends + EXTRA_SEARCHES),
             candidates: filled(roomy(CANDIDATES), || Candidate::VACANT),
             announced: Slots::<Announced>::boxed(limits.announces),
             onion: OnionTables {
-                path_nodes: filled(PATH_NODES, || PathNode::VACANT),
-                paths: filled(PATHS, || Path::VACANT),
+                path_nodes: filled(roomy(PATH_NODES), || PathNode::VACANT),
+                paths: filled(if limits.nodes > 64 { PATHS_ROOMY } else { PATHS }, || Path::VACANT),
                 friends: filled(limits.friends, || OnionFriend::VACANT),
-                self_nodes: filled(SELF_NODES, || SelfNode::VACANT),
-                pending: filled(roomy(ONION_PENDING), || Pending::VACANT),
+                self_nodes: filled(if limits.nodes > 64 { SELF_NODES * 2 } else { SELF_NODES }, || SelfNode::VACANT),
+                pending: filled(roomy(roomy(ONION_PENDING)), || Pending::VACANT),
             },
             // Ended sessions keep their place until all that they brought is read.
             sessions: Slots::<Session>::boxed(limits.friends + EXTRA_SEARCHES),
@@ -138,7 +141,7 @@ pub struct StaticStorage<
     onion_friends: [OnionFriend; FRIENDS],
     self_nodes: [SelfNode; SELF_NODES],
     onion_pending: [Pending; ONION_PENDING],
-    sessions: [Slot<Session>; SEARCHES],
+    sessions: [Slot<Session>; FRIENDS],
     friends: [Slot<Friend>; FRIENDS],
     requests: [Slot<IncomingRequest>; REQUESTS],
     blocked: [PublicKey; 4],
@@ -168,7 +171,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             onion_friends: [const { OnionFriend::VACANT }; FRIENDS],
             self_nodes: [const { SelfNode::VACANT }; SELF_NODES],
             onion_pending: [const { Pending::VACANT }; ONION_PENDING],
-            sessions: [const { Slot::VACANT }; SEARCHES],
+            sessions: [const { Slot::VACANT }; FRIENDS],
             friends: [const { Slot::VACANT }; FRIENDS],
             requests: [const { Slot::VACANT }; REQUESTS],
             blocked: [BLOCKED_KEY_VACANT; 4],
