@@ -187,3 +187,25 @@ fn thirty_nodes_meet() {
     let took = world.now().since(start);
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+#[test]
+fn a_friend_who_left_and_returns_is_back_at_once_even_in_the_smallest_network() {
+    for seed in 0..10 {
+        let (mut world, alice, bob) = three(seed, &Limits::DESKTOP);
+        world.befriend(alice, bob);
+        assert!(world.run_until(MINUTE, |w| online(w, alice) && online(w, bob)));
+        world.run_for(Duration::from_secs(3));
+        let (secret, nospam) = (world.node(bob).secret_key().clone(), world.node(bob).tox_id().nospam);
+        world.with(bob, |node, now| node.shutdown(now));
+        world.run_for(Duration::from_secs(1));
+        world.set_up(bob, false);
+        let bob = world.add_with(&Limits::DESKTOP, secret, nospam);
+        let alice_key = world.node(alice).tox_id().public_key;
+        world.with(bob, |node, now| node.accept(now, alice_key)).unwrap();
+        world.bootstrap(bob, 0);
+        let start = world.now();
+        assert!(world.run_until(MINUTE, |w| online(w, bob) && online(w, alice)), "seed {seed}");
+        let took = world.now().since(start);
+        assert!(took < Duration::from_millis(1500), "seed {seed}: {took:?}");
+    }
+}

@@ -273,6 +273,7 @@ impl<'s, E: Env> Node<'s, E> {
             end_session(&mut self.shared.blocks, friend, unread, acked);
             self.onion.set_friend_online(now, id.index(), false);
         }
+        self.onion.node_left(now, &friend.dht_key);
         friend.dht_key = dht_key;
         friend.search = self.dht.search(now, dht_key).ok();
         self.onion.set_friend_dht_key(id.index(), Some(dht_key));
@@ -330,6 +331,7 @@ impl<'s, E: Env> Node<'s, E> {
             SessionNote::Closed { id, owner } => {
                 if let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id)) {
                     end_session(&mut self.shared.blocks, friend, Chain::EMPTY, 0);
+                    self.onion.node_left(now, &friend.dht_key);
                     self.onion.set_friend_online(now, owner, false);
                 }
             }

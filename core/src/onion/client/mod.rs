@@ -143,6 +143,15 @@ impl<'s> OnionClient<'s> {
         }
     }
 
+    /// The DHT node with this key is known to have left: paths through it are given up, and we announce ourselves anew where
+    /// answers would have come through them. If it is there after all, the DHT hears it and it is added again.
+    pub(crate) fn node_left(&mut self, now: Instant, key: &PublicKey) {
+        if let Some(at) = self.nodes.forget(key) {
+            self.paths.give_up(&at);
+            self.announcement.paths_given_up(now, &self.paths, &self.nodes);
+        }
+    }
+
     /// A configured node, used until a live one is known.
     pub(crate) fn add_bootstrap(&mut self, node: NodeInfo) {
         self.nodes.add_bootstrap(node);

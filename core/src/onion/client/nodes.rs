@@ -87,6 +87,12 @@ impl<'s> PathNodes<'s> {
         true
     }
 
+    /// Takes a node out; where it was.
+    pub(super) fn forget(&mut self, key: &PublicKey) -> Option<Endpoint> {
+        let known = self.mem.iter_mut().find(|known| !known.is_vacant() && !known.bootstrap && known.key == *key)?;
+        Some(core::mem::replace(known, PathNode::VACANT).at)
+    }
+
     /// A configured node, used while no live one is known. A full table refuses it.
     pub(super) fn add_bootstrap(&mut self, node: NodeInfo) {
         if !node.at.is_usable() || self.mem.iter().any(|known| !known.is_vacant() && known.key == node.key) {

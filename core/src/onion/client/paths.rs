@@ -166,6 +166,13 @@ impl<'s> Paths<'s> {
         }
     }
 
+    /// Ends all paths through this address.
+    pub(super) fn give_up(&mut self, at: &Endpoint) {
+        for path in self.mem.iter_mut().filter(|path| path.at.contains(at)) {
+            *path = Path::VACANT;
+        }
+    }
+
     /// Wraps the `len` bytes of payload in `buf` for `dest`; returns where to send how much.
     pub(super) fn wrap<E: Env>(
         &self,
