@@ -209,3 +209,25 @@ fn a_friend_who_left_and_returns_is_back_at_once_even_in_the_smallest_network() 
         assert!(took < Duration::from_millis(1500), "seed {seed}: {took:?}");
     }
 }
+
+#[test]
+fn applications_have_packets_of_their_own() {
+    let (mut world, alice, bob) = three(6, &Limits::DESKTOP);
+    let (bob_at_alice, alice_at_bob) = world.befriend(alice, bob);
+    let early = world.with(alice, |node, now| node.send_lossless(now, bob_at_alice, &[160]));
+    assert_eq!(early, Err(SendError::NotConnected));
+    assert!(world.run_until(MINUTE, |w| online(w, alice) && online(w, bob)));
+    for (data, expected) in
+        [(vec![159], SendError::BadId), (vec![], SendError::Empty), (vec![160; 1374], SendError::TooLong)]
+    {
+        assert_eq!(world.with(alice, |node, now| node.send_lossless(now, bob_at_alice, &data)), Err(expected));
+    }
+    assert_eq!(world.with(alice, |node, now| node.send_lossy(now, bob_at_alice, &[199])), Err(SendError::BadId));
+    let (lossless, lossy) = (vec![191; 1373], vec![200, 1, 2]);
+    world.with(alice, |node, now| node.send_lossless(now, bob_at_alice, &lossless)).unwrap();
+    world.with(alice, |node, now| node.send_lossy(now, bob_at_alice, &lossy)).unwrap();
+    world.run_for(Duration::from_secs(1));
+    let heard = |what: Heard| world.heard(bob).iter().any(|(_, heard)| *heard == what);
+    assert!(heard(Heard::LosslessPacket { friend: alice_at_bob, data: lossless }));
+    assert!(heard(Heard::LossyPacket { friend: alice_at_bob, data: lossy }));
+}

@@ -120,6 +120,8 @@ pub struct Friend {
     pub(crate) unread: Chain,
     /// The session that said ONLINE is over, but not all of it is read.
     draining: bool,
+    /// Custom lossy packets, not read yet.
+    pub(crate) lossy: Chain,
     pub(crate) outbox: Outbox,
 }
 
@@ -305,6 +307,7 @@ impl Friend {
             status: UserStatus::None,
             unread: Chain::EMPTY,
             draining: false,
+            lossy: Chain::EMPTY,
             outbox: Outbox::default(),
         }
     }

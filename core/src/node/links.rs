@@ -11,9 +11,10 @@ use crate::messenger;
 use crate::onion::{OnionNote, OnionSend};
 use crate::session::{SessionId, SessionNote};
 use crate::stats::DropReason;
-use crate::storage::{Blocks, Chain, Id, Whose};
+use crate::storage::{BlockId, Blocks, Chain, Id, Whose};
 use crate::time::{Instant, UnixTime};
 use crate::wire::NodeInfo;
+use crate::wire::messenger::CUSTOM_LOSSY;
 use crate::wire::onion::{DhtKeyAnnounce, FriendRequest};
 use crate::{Endpoint, wire};
 use core::ops::Range;
@@ -51,8 +52,10 @@ impl<'s, E: Env> Node<'s, E> {
         let mut accept = |key: &PublicKey| friends.find(key).filter(|_| !closing).map(Id::index);
         let (disposition, note) = self.sessions.on_packet(&mut self.shared.cx(), frame, &mut accept);
         let from = frame.from;
-        for note in note.into_iter() {
-            self.session_note(note, Some(from));
+        match note {
+            Some(SessionNote::Lossy { id, owner, data }) => self.keep_lossy(frame, id, owner, data),
+            Some(note) => self.session_note(note, Some(from)),
+            None => {}
         }
         self.drain_session_notes();
         disposition
@@ -163,6 +166,11 @@ impl<'s, E: Env> Node<'s, E> {
                 let Lent::Block(block) = &self.lent else { unreachable!("set above") };
                 self.shared.blocks.get(block).bytes()
             }
+            Step::Lossy(block) => {
+                self.lent = Lent::Block(block);
+                let Lent::Block(block) = &self.lent else { unreachable!("set above") };
+                return Some(Event::LossyPacket { friend: id, data: self.shared.blocks.get(block).bytes() });
+            }
         };
         let friend = self.friends.get_mut(id)?;
         messenger::receive(friend, id, bytes)
@@ -176,6 +184,9 @@ impl<'s, E: Env> Node<'s, E> {
             friend.read_up();
             if let Some(event) = plain_event(id, friend, &self.sessions, &self.shared.blocks) {
                 return Some((id, Step::Plain(event)));
+            }
+            if let Some(block) = self.shared.blocks.pop_front(&mut friend.lossy) {
+                return Some((id, Step::Lossy(block)));
             }
             if let Some(block) = self.shared.blocks.pop_front(&mut friend.unread) {
                 if messenger::is_for_application(friend, self.shared.blocks.get(&block).bytes()) {
@@ -298,6 +309,20 @@ impl<'s, E: Env> Node<'s, E> {
         }
     }
 
+    /// A lossy packet waits for the application if there is room beyond the needs of the sessions.
+    fn keep_lossy(&mut self, frame: &Frame<'_>, id: SessionId, owner: usize, data: Range<usize>) {
+        let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id) && friend.online)
+        else {
+            return;
+        };
+        let Some(data) = frame.buf.get(data) else { return };
+        let custom = data.first().is_some_and(|id| CUSTOM_LOSSY.contains(id));
+        let blocks = &mut self.shared.blocks;
+        if custom && let Ok(block) = blocks.take(blocks.capacity() / 2, &[data]) {
+            blocks.push_back(&mut friend.lossy, block);
+        }
+    }
+
     fn session_note(&mut self, note: SessionNote, from: Option<Endpoint>) {
         let now = self.shared.now;
         match note {
@@ -335,8 +360,7 @@ impl<'s, E: Env> Node<'s, E> {
                     self.onion.set_friend_online(now, owner, false);
                 }
             }
-            // No feature of this node uses lossy packets yet.
-            SessionNote::Lossy { .. } => {}
+            SessionNote::Lossy { .. } => unreachable!("only a frame brings one, and it is kept there"),
         }
     }
 }
@@ -345,7 +369,8 @@ impl<'s, E: Env> Node<'s, E> {
 enum Step {
     Plain(Event<'static>),
     Packet(SessionId),
-    Unread(crate::storage::BlockId),
+    Unread(BlockId),
+    Lossy(BlockId),
 }
 
 /// Id of a DHT request that carries a DHT key announce (`DHT.h`, CRYPTO_PACKET_DHTPK).

@@ -372,16 +372,19 @@ impl<'s> Sessions<'s> {
     }
 
     /// The peer's address, once known.
+    #[cfg(test)]
     pub(crate) fn endpoint(&self, id: SessionId) -> Option<Endpoint> {
         self.table.get(id).map(|session| session.endpoint).filter(Endpoint::is_usable)
     }
 
     /// Whether packets can be sent.
+    #[cfg(test)]
     pub(crate) fn is_established(&self, id: SessionId) -> bool {
         self.live(id).is_some()
     }
 
     /// When the last authentic packet of an established session arrived.
+    #[cfg(test)]
     pub(crate) fn last_heard(&self, id: SessionId) -> Option<Instant> {
         self.live(id).map(Live::heard)
     }

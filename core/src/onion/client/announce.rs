@@ -42,7 +42,7 @@ const PARALLEL: usize = 3;
 
 /// A node that holds our announcement, or shall.
 #[derive(Debug)]
-pub struct SelfNode {
+pub(crate) struct SelfNode {
     stored: bool,
     unanswered: u8,
     /// How often in a row it took the ping id and did not store us.
@@ -60,7 +60,7 @@ pub struct SelfNode {
 
 impl SelfNode {
     /// What static storage is filled with: all zeros.
-    pub const VACANT: Self = Self {
+    pub(crate) const VACANT: Self = Self {
         stored: false,
         unanswered: 0,
         refused: 0,

@@ -22,11 +22,11 @@ mod tests;
 #[cfg(test)]
 mod world;
 
-pub use announce::SelfNode;
-pub use nodes::PathNode;
-pub use paths::Path;
-pub use pending::Pending;
-pub use search::OnionFriend;
+pub(crate) use announce::SelfNode;
+pub(crate) use nodes::PathNode;
+pub(crate) use paths::Path;
+pub(crate) use pending::Pending;
+pub(crate) use search::OnionFriend;
 
 use crate::Env;
 use crate::crypto::PublicKey;

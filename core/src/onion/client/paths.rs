@@ -41,7 +41,7 @@ pub(super) enum Group {
 
 /// A path.
 #[derive(Debug)]
-pub struct Path {
+pub(crate) struct Path {
     id: PathId,
     failures: u8,
     /// Something came back through it.
@@ -57,7 +57,7 @@ pub struct Path {
 
 impl Path {
     /// What static storage is filled with: all zeros.
-    pub const VACANT: Self = Self {
+    pub(crate) const VACANT: Self = Self {
         id: PathId::NONE,
         failures: 0,
         confirmed: false,
