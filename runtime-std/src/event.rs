@@ -66,6 +66,20 @@ pub enum ToxEvent {
         /// 1 to 1372 bytes.
         text: Vec<u8>,
     },
+    /// A lossless packet that applications define.
+    LosslessPacket {
+        /// From whom.
+        friend: FriendId,
+        /// 1 to 1373 bytes, the first of them 160 to 191.
+        data: Vec<u8>,
+    },
+    /// A lossy packet that applications define.
+    LossyPacket {
+        /// From whom.
+        friend: FriendId,
+        /// 1 to 1373 bytes, the first of them 200 to 254.
+        data: Vec<u8>,
+    },
     /// A message has arrived at the friend's client.
     ReadReceipt {
         /// At whom.
@@ -106,6 +120,8 @@ impl ToxEvent {
             Event::FriendStatus { friend, status } => Self::FriendStatus { friend, status },
             Event::FriendTyping { friend, typing } => Self::FriendTyping { friend, typing },
             Event::Message { friend, kind, text } => Self::Message { friend, kind, text: text.to_vec() },
+            Event::LosslessPacket { friend, data } => Self::LosslessPacket { friend, data: data.to_vec() },
+            Event::LossyPacket { friend, data } => Self::LossyPacket { friend, data: data.to_vec() },
             Event::ReadReceipt { friend, message } => Self::ReadReceipt { friend, message },
             Event::Undelivered { friend, first, last } => Self::Undelivered { friend, first, last },
             Event::Writable { friend } => Self::Writable { friend },

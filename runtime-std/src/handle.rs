@@ -298,6 +298,24 @@ impl Tox {
         .await
     }
 
+    /// Sends a packet of the application's own to an online friend, lossless or lossy: 1 to 1373 bytes, the first of them
+    /// 160 to 191 or 200 to 254.
+    ///
+    /// # Errors
+    /// [`SendError`], [`Stopped`].
+    pub async fn send_custom(
+        &self,
+        to: FriendId,
+        data: Vec<u8>,
+        lossless: bool,
+    ) -> Result<(), CommandError<SendError>> {
+        self.ask(move |room| {
+            let now = room.clock.now();
+            if lossless { room.node.send_lossless(now, to, &data) } else { room.node.send_lossy(now, to, &data) }
+        })
+        .await
+    }
+
     /// Tells a friend whether we are typing.
     ///
     /// # Errors

@@ -231,3 +231,42 @@ fn applications_have_packets_of_their_own() {
     assert!(heard(Heard::LosslessPacket { friend: alice_at_bob, data: lossless }));
     assert!(heard(Heard::LossyPacket { friend: alice_at_bob, data: lossy }));
 }
+
+#[test]
+fn a_friend_who_is_gone_costs_little() {
+    let (mut world, alice, bob) = three(9, &Limits::DESKTOP);
+    world.befriend(alice, bob);
+    assert!(world.run_until(MINUTE, |w| online(w, alice) && online(w, bob)));
+    world.set_up(bob, false);
+    world.run_for(20 * MINUTE);
+    assert!(!online(&world, alice));
+    let before = world.node(alice).stats().datagrams_out;
+    world.run_for(10 * MINUTE);
+    let rate = (world.node(alice).stats().datagrams_out - before) / 10;
+    assert!(rate < 90, "{rate} datagrams a minute");
+}
+
+#[test]
+fn idle_friends_cost_fewer_datagrams_than_in_toxcore() {
+    let mut world = World::new(10);
+    let hub = world.add(&Limits::SERVER);
+    let people: Vec<NodeId> = (0..11).map(|_| world.add(&Limits::DESKTOP)).collect();
+    for id in &people {
+        world.bootstrap(*id, hub);
+    }
+    for id in &people[1..] {
+        world.befriend(people[0], *id);
+    }
+    let all = |w: &World| {
+        let node = w.node(people[0]);
+        node.friends().all(|f| node.friend(f).is_some_and(|f| f.connection == Connection::Udp))
+    };
+    assert!(world.run_until(MINUTE, all));
+    world.run_for(5 * MINUTE);
+    let before = world.node(people[0]).stats().datagrams_out;
+    world.run_for(10 * MINUTE);
+    let rate = (world.node(people[0]).stats().datagrams_out - before) as f64 / 600.0;
+    // c-toxcore sends 15 to 22 a second.
+    assert!(rate < 10.0, "{rate} datagrams a second");
+    println!("{rate} datagrams a second");
+}

@@ -78,6 +78,13 @@ impl<'s, E: Env> Node<'s, E> {
             }
             // The note is only for whoever wants to wait for it.
             let _ = self.onion.take_request_sent(id.index());
+            if friend.is_dht_key_stale(now)
+                && let Some(search) = friend.search.take()
+            {
+                self.dht.stop_search(search);
+                friend.dht_key = PublicKey::ZERO;
+                self.onion.set_friend_dht_key(id.index(), None);
+            }
             if friend.reopen_due(now) {
                 match friend.search.and_then(|search| self.dht.found(now, search)) {
                     Some(at) => open_session(&mut self.sessions, &mut self.shared, id, friend, at),
@@ -266,6 +273,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn set_friend_dht_key(&mut self, id: FriendId, dht_key: PublicKey, outdates_session: bool) {
         let now = self.shared.now;
         let Some(friend) = self.friends.get_mut(id) else { return };
+        friend.told_dht_key(now);
         if friend.dht_key == dht_key
             && let Some(search) = friend.search
         {
@@ -281,7 +289,7 @@ impl<'s, E: Env> Node<'s, E> {
             let acked = self.sessions.acked_tag(session);
             let unread = self.sessions.take_unread(&mut self.shared.blocks, session);
             self.sessions.close(&mut self.shared.cx(), session);
-            end_session(&mut self.shared.blocks, friend, unread, acked);
+            end_session(&mut self.shared.blocks, now, friend, unread, acked);
             self.onion.set_friend_online(now, id.index(), false);
         }
         self.onion.node_left(now, &friend.dht_key);
@@ -332,7 +340,7 @@ impl<'s, E: Env> Node<'s, E> {
                 if let Some(old) = friend.session.filter(|old| *old != id) {
                     let acked = self.sessions.acked_tag(old);
                     let unread = self.sessions.take_unread(&mut self.shared.blocks, old);
-                    end_session(&mut self.shared.blocks, friend, unread, acked);
+                    end_session(&mut self.shared.blocks, now, friend, unread, acked);
                     self.onion.set_friend_online(now, owner, false);
                 }
                 friend.session_opened(id);
@@ -355,7 +363,7 @@ impl<'s, E: Env> Node<'s, E> {
             }
             SessionNote::Closed { id, owner } => {
                 if let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id)) {
-                    end_session(&mut self.shared.blocks, friend, Chain::EMPTY, 0);
+                    end_session(&mut self.shared.blocks, now, friend, Chain::EMPTY, 0);
                     self.onion.node_left(now, &friend.dht_key);
                     self.onion.set_friend_online(now, owner, false);
                 }
@@ -406,10 +414,10 @@ fn plain_event(
 }
 
 /// What the friend said before the session ended is still to be read; what we said and is not acknowledged stays so.
-pub(super) fn end_session(blocks: &mut Blocks<'_>, friend: &mut Friend, mut unread: Chain, acked: u32) {
+pub(super) fn end_session(blocks: &mut Blocks<'_>, now: Instant, friend: &mut Friend, mut unread: Chain, acked: u32) {
     blocks.append(&mut friend.unread, &mut unread);
     friend.outbox.acknowledged(acked);
-    friend.session_ended();
+    friend.session_ended(now);
 }
 
 fn open_session<'s, E: Env>(

@@ -352,7 +352,7 @@ impl<'s, E: Env> Node<'s, E> {
                 let acked = self.sessions.acked_tag(session);
                 let unread = self.sessions.take_unread(&mut self.shared.blocks, session);
                 self.sessions.close(&mut self.shared.cx(), session);
-                links::end_session(&mut self.shared.blocks, friend, unread, acked);
+                links::end_session(&mut self.shared.blocks, now, friend, unread, acked);
             }
         }
     }
