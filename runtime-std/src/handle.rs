@@ -116,8 +116,12 @@ impl Tox {
     pub async fn bootstrap(&self, host: &str, port: u16, key: PublicKey) -> Result<(), BootstrapError> {
         let found = resolve(host, port).await.map_err(BootstrapError::Resolve)?;
         let nodes: Vec<_> = found.into_iter().map(|at| NodeInfo { key, at: at.into() }).collect();
-        let taken =
-            self.call(move |room| nodes.iter().try_for_each(|node| room.node.bootstrap(room.clock.now(), *node)));
+        let port = self.local.port();
+        let local = nodes.iter().find_map(|node| local_endpoint(node.at, port));
+        let taken = self.call(move |room| {
+            room.node.set_local_endpoint(local);
+            nodes.iter().try_for_each(|node| room.node.bootstrap(room.clock.now(), *node))
+        });
         match taken.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Full)) => Err(BootstrapError::Full),
@@ -385,3 +389,15 @@ impl fmt::Display for BootstrapError {
 }
 
 impl std::error::Error for BootstrapError {}
+
+/// Where a node in the same local network as `peer` reaches our socket: the address that packets to `peer` leave from.
+/// Connecting a UDP socket asks the routing table and sends nothing.
+fn local_endpoint(peer: Endpoint, port: u16) -> Option<Endpoint> {
+    let any: std::net::IpAddr = match peer.ip() {
+        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(std::net::SocketAddr::from(peer)).ok()?;
+    Some(Endpoint::new(socket.local_addr().ok()?.ip(), port)).filter(|_| peer.is_lan())
+}

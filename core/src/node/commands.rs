@@ -1,6 +1,7 @@
 //! Commands and getters: ourselves, friends, messages, nodes.
 
 use super::{MessageId, Node};
+use crate::Endpoint;
 use crate::crypto::{Nospam, PublicKey, SecretKey, ToxId};
 use crate::cx::Env;
 use crate::event::{Connection, MessageKind, UserStatus};
@@ -128,6 +129,12 @@ impl<E: Env> Node<'_, E> {
         self.input(now);
         self.onion.add_bootstrap(node);
         self.dht.bootstrap(self.shared.now, node)
+    }
+
+    /// Where nodes in our own local network reach us. Friends are told it, and only while every DHT node that we know is in
+    /// a local network too: then they are as well, and need nobody who already knows us.
+    pub fn set_local_endpoint(&mut self, local: Option<Endpoint>) {
+        self.local = local.filter(|local| local.is_usable() && local.is_lan());
     }
 
     /// DHT nodes that answered not long ago, for the profile.

@@ -15,6 +15,7 @@ use crate::storage::{BlockId, Blocks, Chain, Id, Whose};
 use crate::time::{Instant, UnixTime};
 use crate::wire::NodeInfo;
 use crate::wire::messenger::CUSTOM_LOSSY;
+use crate::wire::onion::data::DHT_KEY_NODES_MAX;
 use crate::wire::onion::{DhtKeyAnnounce, FriendRequest};
 use crate::{Endpoint, wire};
 use core::ops::Range;
@@ -105,10 +106,10 @@ impl<'s, E: Env> Node<'s, E> {
     pub(super) fn encode_onion(&mut self, buf: &mut [u8; DATAGRAM_MAX]) -> Option<(Endpoint, usize)> {
         let (friends, dht, now) = (&self.friends, &self.dht, self.shared.now);
         let unix = self.shared.cx().unix;
-        let dht_public = self.shared.me.dht.public;
+        let own = Own { key: self.shared.me.dht.public, local: self.local };
         let mut content = |blocks: &Blocks<'_>, index: usize, what: OnionSend, out: &mut [u8]| match what {
             OnionSend::FriendRequest => write_request(friends, blocks, index, out),
-            OnionSend::DhtKey => write_dht_key(dht, now, unix, &dht_public, out),
+            OnionSend::DhtKey => write_dht_key(dht, now, unix, &own, out),
         };
         self.onion.encode_next(&mut self.shared.cx(), &mut content, buf)
     }
@@ -122,7 +123,8 @@ impl<'s, E: Env> Node<'s, E> {
                 let Some(via) = self.dht.route(now, search, route) else { continue };
                 let mut cx = self.shared.cx();
                 let mut plain = [0; DHT_KEY_ANNOUNCE_MAX];
-                let len = write_dht_key(&self.dht, now, cx.unix, &cx.me.dht.public, &mut plain);
+                let own = Own { key: cx.me.dht.public, local: self.local };
+                let len = write_dht_key(&self.dht, now, cx.unix, &own, &mut plain);
                 let mut data = [0; 32 + 24 + 16 + DHT_KEY_ANNOUNCE_MAX];
                 let nonce = cx.nonce();
                 data[..32].copy_from_slice(&cx.me.long_term.public.0);
@@ -383,7 +385,7 @@ enum Step {
 
 /// Id of a DHT request that carries a DHT key announce (`DHT.h`, CRYPTO_PACKET_DHTPK).
 const DHT_KEY_REQUEST: u8 = 0x9c;
-const DHT_KEY_ANNOUNCE_MAX: usize = 1 + 8 + 32 + 4 * wire::NODE_LEN_MAX;
+const DHT_KEY_ANNOUNCE_MAX: usize = 1 + 8 + 32 + DHT_KEY_NODES_MAX * wire::NODE_LEN_MAX;
 
 /// Events that carry no payload, found in the table.
 fn plain_event(
@@ -444,15 +446,24 @@ fn write_request(friends: &Friends<'_>, blocks: &Blocks<'_>, index: usize, out: 
     })
 }
 
-fn write_dht_key(dht: &Dht<'_>, now: Instant, unix: UnixTime, own: &PublicKey, out: &mut [u8]) -> usize {
-    let mut packed = [0; 4 * wire::NODE_LEN_MAX];
+/// How we are found: our DHT key, and our address in the local network.
+struct Own {
+    key: PublicKey,
+    local: Option<Endpoint>,
+}
+
+fn write_dht_key(dht: &Dht<'_>, now: Instant, unix: UnixTime, own: &Own, out: &mut [u8]) -> usize {
+    let near = dht.closest(now, &own.key, true);
+    let local_only = near.iter().all(|node| node.at.is_lan());
+    let ourselves = own.local.filter(|_| local_only).map(|at| NodeInfo { key: own.key, at });
+    let mut packed = [0; DHT_KEY_NODES_MAX * wire::NODE_LEN_MAX];
     let mut w = wire::Writer::new(&mut packed);
-    for node in &dht.closest(now, own, true) {
+    for node in ourselves.iter().chain(&near).take(DHT_KEY_NODES_MAX) {
         node.emit(&mut w);
     }
     let len = w.len();
-    let nodes = wire::PackedNodes::parse_udp(&packed[..len], 4).unwrap_or(wire::PackedNodes::EMPTY);
+    let nodes = wire::PackedNodes::parse_udp(&packed[..len], DHT_KEY_NODES_MAX).unwrap_or(wire::PackedNodes::EMPTY);
     let mut w = wire::Writer::new(out);
-    DhtKeyAnnounce { no_replay: unix.0, dht_key: *own, nodes }.emit(&mut w);
+    DhtKeyAnnounce { no_replay: unix.0, dht_key: own.key, nodes }.emit(&mut w);
     w.len()
 }

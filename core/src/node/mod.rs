@@ -18,6 +18,7 @@ pub use commands::FriendInfo;
 pub use law::Output;
 pub use storage::{Limits, StaticStorage, Storage};
 
+use crate::Endpoint;
 use crate::crypto::{Nospam, SecretKey};
 use crate::cx::{Cx, Env, Identity, KeyPair, Parts};
 use crate::dht::Dht;
@@ -136,6 +137,8 @@ pub struct Node<'s, E: Env> {
     shared: Shared<'s, E>,
     /// The connection that the application was told of.
     shown: Connection,
+    /// Where we are reached in the local network.
+    local: Option<Endpoint>,
     /// Some friend may have something to be told.
     telling: bool,
     persist: bool,
@@ -232,6 +235,7 @@ impl<'s, E: Env> Node<'s, E> {
                 stats: Stats::default(),
             },
             shown: Connection::None,
+            local: None,
             telling: false,
             persist: false,
             closing: false,
