@@ -13,6 +13,8 @@ use serde_json::json;
 
 /// The longest message, in bytes.
 const MESSAGE_MAX: usize = 1372;
+/// How many nodes besides the first a network has in which c-toxcore finds its way without a relay.
+const CROWD: usize = 10;
 const IDLE: Duration = Duration::from_secs(120);
 /// c-toxcore sends a friend request again within seconds; a refused one must not arrive in this time.
 const REFUSED: Duration = Duration::from_secs(25);
@@ -195,6 +197,7 @@ fn restart(a: Kind, b: Kind, node: Kind) -> Outcome {
 fn restart_both(a: Kind, b: Kind, node: Kind) -> Outcome {
     let net = Net::new()?;
     let node = start_node(&net, a, b, node)?;
+    let _crowd = node.crowd(&net, CROWD)?;
     let pair = Pair::friends(&net, &node, a, b)?.restart_both(&net)?;
     pair.meet(0, 0)?;
     pair.say("normal", "back again")?;
