@@ -276,20 +276,20 @@ impl Tox {
         self.ask(move |room| room.node.send_message(room.clock.now(), to, kind, &text)).await
     }
 
-    /// Sends several messages in one step, as many as are taken now.
+    /// Sends several messages in one step, as many as are taken now. The texts are made on the node's task, one by one.
     ///
     /// # Errors
     /// [`Stopped`].
-    pub async fn send_messages(
+    pub async fn send_messages<T: AsRef<[u8]>>(
         &self,
         to: FriendId,
         kind: MessageKind,
-        texts: Vec<Vec<u8>>,
+        texts: impl IntoIterator<Item = T> + Send + 'static,
     ) -> Result<SentMessages, Stopped> {
         self.call(move |room| {
-            let mut sent = SentMessages { taken: 0, last: 0, refused: None };
-            for text in &texts {
-                match room.node.send_message(room.clock.now(), to, kind, text) {
+            let (mut sent, now) = (SentMessages { taken: 0, last: 0, refused: None }, room.clock.now());
+            for text in texts {
+                match room.node.send_message(now, to, kind, text.as_ref()) {
                     Ok(number) => (sent.taken, sent.last) = (sent.taken + 1, number),
                     Err(error) => {
                         sent.refused = Some(error);

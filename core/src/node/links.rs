@@ -153,17 +153,15 @@ impl<'s, E: Env> Node<'s, E> {
     }
 
     pub(super) fn poll_friend_event(&mut self) -> Option<Event<'_>> {
-        let mut step = None;
-        for index in 0..self.friends.table.capacity() {
-            step = self.friend_step(index);
-            if step.is_some() {
-                break;
-            }
-        }
+        // Whoever had the last event probably has the next one.
+        let (extent, first) = (self.friends.table.extent(), self.event_turn);
+        let turns = (first.min(extent)..extent).chain(0..first.min(extent));
+        let step = turns.into_iter().find_map(|index| self.friend_step(index));
         let Some((id, step)) = step else {
             self.law.drained(super::Output::Event);
             return None;
         };
+        self.event_turn = id.index();
         let bytes: &[u8] = match step {
             Step::Plain(event) => return Some(event),
             Step::Packet(session) => {

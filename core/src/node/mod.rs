@@ -146,6 +146,8 @@ pub struct Node<'s, E: Env> {
     closing: bool,
     /// Which machine encodes first: they take turns.
     turn: u8,
+    /// Place of the friend who had the last event.
+    event_turn: usize,
     lent: Lent,
     law: Law,
 }
@@ -240,6 +242,7 @@ impl<'s, E: Env> Node<'s, E> {
             persist: false,
             closing: false,
             turn: 0,
+            event_turn: 0,
             lent: Lent::Nothing,
             law: Law::default(),
         };
