@@ -81,7 +81,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn node(seed: u8, now: Instant) -> Node<'static, FuzzEnv> {
     let parts = Parts { rng: chacha20::ChaCha8Rng::from_seed([seed; 32]), suite: Nacl };
-    let config = Config { secret: SecretKey::from_bytes([seed; 32]), nospam: Nospam([seed; 4]), info: None };
+    let config = Config { secret: SecretKey::from_bytes([seed; 32]), nospam: Nospam([seed; 4]), dht_secret: None, info: None };
     match Node::new(config, Storage::heap(&Limits::MICRO), parts, now) {
         Ok(node) => node,
         Err(error) => panic!("{error}"),
