@@ -35,8 +35,8 @@ impl<T> core::ops::DerefMut for Mem<'_, T> {
     }
 }
 
-/// One place of a table. `Vacant` comes first and the tag is a `u8`, so that an empty static table is all zeros and lands
-/// in `.bss` (a plain enum hides its tag in a niche of `T` and moves the whole table into `.data`).
+/// One place of a table. `Vacant` comes first and the tag is a `u8`, so that an empty static table is all zeros and
+/// lands in `.bss` (a plain enum hides its tag in a niche of `T` and moves the whole table into `.data`).
 #[derive(Debug)]
 #[repr(u8)]
 pub enum Slot<T> {
