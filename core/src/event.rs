@@ -107,6 +107,20 @@ pub enum Event<'a> {
         /// 1 to 1372 bytes.
         text: &'a [u8],
     },
+    /// A lossless packet that applications define.
+    LosslessPacket {
+        /// From whom.
+        friend: FriendId,
+        /// 1 to 1373 bytes, the first of them 160 to 191.
+        data: &'a [u8],
+    },
+    /// A lossy packet that applications define.
+    LossyPacket {
+        /// From whom.
+        friend: FriendId,
+        /// 1 to 1373 bytes, the first of them 200 to 254.
+        data: &'a [u8],
+    },
     /// A message has arrived at the friend's client.
     ReadReceipt {
         /// At whom.

@@ -8,6 +8,7 @@ use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
 use crate::socket::{BindError, Listen, Ports, UdpPort};
+use crate::trains::{Arrivals, Departures};
 use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
@@ -140,7 +141,7 @@ impl Builder {
     pub fn start(self) -> Result<(Tox, Events), StartError> {
         let (tox, events, runner) = self.build()?;
         let thread = std::thread::Builder::new().name("bluering".to_string());
-        thread.spawn(move || smol::block_on(runner.run())).map_err(StartError::Thread)?;
+        thread.spawn(move || runner.run_alone()).map_err(StartError::Thread)?;
         Ok((tox, events))
     }
 
@@ -174,6 +175,8 @@ impl Builder {
             events: event_sender,
             ended,
             scratch: Box::new(Scratch::new()),
+            arrivals: Arrivals::new(),
+            departures: Departures::new(),
             buf: Box::new([0; DATAGRAM_MAX]),
             timer: Timer::never(),
             deadline: None,

@@ -6,7 +6,10 @@
 use bluering_core::crypto::PublicKey;
 use bluering_core::{Connection, Event, FriendId, MessageId, MessageKind, UserStatus};
 use smol::channel::{self, Receiver, Sender};
+use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 /// Something that the application may want to know. Texts are bytes as the friend sent them: UTF-8 by convention only.
@@ -66,6 +69,20 @@ pub enum ToxEvent {
         /// 1 to 1372 bytes.
         text: Vec<u8>,
     },
+    /// A lossless packet that applications define.
+    LosslessPacket {
+        /// From whom.
+        friend: FriendId,
+        /// 1 to 1373 bytes, the first of them 160 to 191.
+        data: Vec<u8>,
+    },
+    /// A lossy packet that applications define.
+    LossyPacket {
+        /// From whom.
+        friend: FriendId,
+        /// 1 to 1373 bytes, the first of them 200 to 254.
+        data: Vec<u8>,
+    },
     /// A message has arrived at the friend's client.
     ReadReceipt {
         /// At whom.
@@ -106,6 +123,8 @@ impl ToxEvent {
             Event::FriendStatus { friend, status } => Self::FriendStatus { friend, status },
             Event::FriendTyping { friend, typing } => Self::FriendTyping { friend, typing },
             Event::Message { friend, kind, text } => Self::Message { friend, kind, text: text.to_vec() },
+            Event::LosslessPacket { friend, data } => Self::LosslessPacket { friend, data: data.to_vec() },
+            Event::LossyPacket { friend, data } => Self::LossyPacket { friend, data: data.to_vec() },
             Event::ReadReceipt { friend, message } => Self::ReadReceipt { friend, message },
             Event::Undelivered { friend, first, last } => Self::Undelivered { friend, first, last },
             Event::Writable { friend } => Self::Writable { friend },
@@ -117,50 +136,102 @@ impl ToxEvent {
 /// The application's end: what happened, in order. Drop it to have all events discarded.
 #[derive(Debug)]
 pub struct Events {
-    events: Receiver<ToxEvent>,
+    /// Taken from the queue, not read yet.
+    taken: VecDeque<ToxEvent>,
+    queue: Arc<Queue>,
+    filled: Receiver<()>,
     read: Sender<()>,
+}
+
+/// What both ends share. Events change hands in batches, so that neither end waits for the other's lock or wakes it for each.
+#[derive(Debug)]
+struct Queue {
+    events: Mutex<VecDeque<ToxEvent>>,
+    /// Given and not read yet, wherever they are.
+    unread: AtomicUsize,
+    capacity: usize,
+    /// The node waits until half of them are read.
+    wanted: AtomicBool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<ToxEvent>> {
+        // Moving events cannot panic half-way.
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_full(&self) -> bool {
+        self.unread.load(SeqCst) >= self.capacity
+    }
 }
 
 impl Events {
     /// The next event; `None` after the node has shut down.
     pub async fn next(&mut self) -> Option<ToxEvent> {
-        let event = self.events.recv().await.ok();
-        self.tell_read();
-        event
+        loop {
+            if let Some(event) = self.try_next() {
+                return Some(event);
+            }
+            if self.filled.recv().await.is_err() {
+                return self.try_next();
+            }
+        }
     }
 
     /// The next event if one is already there.
     pub fn try_next(&mut self) -> Option<ToxEvent> {
-        let event = self.events.try_recv().ok()?;
-        self.tell_read();
+        if self.taken.is_empty() {
+            std::mem::swap(&mut *self.queue.lock(), &mut self.taken);
+        }
+        let event = self.taken.pop_front()?;
+        let left = self.queue.unread.fetch_sub(1, SeqCst) - 1;
+        if left <= self.queue.capacity / 2 && self.queue.wanted.load(SeqCst) {
+            self.queue.wanted.store(false, SeqCst);
+            // A full channel already holds the same news.
+            let _ = self.read.try_send(());
+        }
         Some(event)
-    }
-
-    /// A full channel already holds the same news.
-    fn tell_read(&self) {
-        let _ = self.read.try_send(());
     }
 }
 
 /// The node's end.
 #[derive(Debug)]
 pub(crate) struct EventSender {
-    events: Sender<ToxEvent>,
+    /// Given since the last [`deliver`](Self::deliver).
+    given: Vec<ToxEvent>,
+    queue: Arc<Queue>,
+    filled: Sender<()>,
     read: Pin<Box<Receiver<()>>>,
 }
 
 impl EventSender {
     /// Whether one more event can be given. True when nobody listens any more: then events vanish.
     pub(crate) fn has_room(&self) -> bool {
-        !self.events.is_full() || self.events.is_closed()
+        if !self.queue.is_full() || self.filled.is_closed() {
+            return true;
+        }
+        self.queue.wanted.store(true, SeqCst);
+        // The application may have read before it could see the wish.
+        !self.queue.is_full()
     }
 
-    /// Gives an event; the caller has asked for room.
-    pub(crate) fn give(&self, event: ToxEvent) {
-        let _ = self.events.try_send(event);
+    /// Gives an event; the caller has asked for room, and calls [`deliver`](Self::deliver) when it has given all.
+    pub(crate) fn give(&mut self, event: ToxEvent) {
+        if !self.filled.is_closed() {
+            self.queue.unread.fetch_add(1, SeqCst);
+            self.given.push(event);
+        }
     }
 
-    /// Ready when the application has read something since the last call, or stopped listening.
+    /// Lets the application see what was given.
+    pub(crate) fn deliver(&mut self) {
+        if !self.given.is_empty() {
+            self.queue.lock().extend(self.given.drain(..));
+            let _ = self.filled.try_send(());
+        }
+    }
+
+    /// Ready when the application has read much since room was found missing, or stopped listening.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         smol::stream::Stream::poll_next(self.read.as_mut(), cx).map(|_| ())
     }
@@ -168,21 +239,30 @@ impl EventSender {
 
 /// A way for at most `capacity` events.
 pub(crate) fn event_channel(capacity: usize) -> (EventSender, Events) {
-    let (events, receiver) = channel::bounded(capacity.max(1));
-    let (read, was_read) = channel::bounded(1);
-    (EventSender { events, read: Box::pin(was_read) }, Events { events: receiver, read })
+    let ((filled, was_filled), (read, was_read)) = (channel::bounded(1), channel::bounded(1));
+    let queue = Arc::new(Queue {
+        events: Mutex::default(),
+        unread: AtomicUsize::new(0),
+        capacity: capacity.max(1),
+        wanted: AtomicBool::new(false),
+    });
+    let sender = EventSender { given: Vec::new(), queue: queue.clone(), filled, read: Box::pin(was_read) };
+    (sender, Events { taken: VecDeque::new(), queue, filled: was_filled, read })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const EVENT: ToxEvent = ToxEvent::SelfConnection(Connection::Udp);
+
     #[test]
     fn reading_tells_a_full_node_that_there_is_room() {
         let (mut node, mut app) = event_channel(1);
-        node.give(ToxEvent::SelfConnection(Connection::Udp));
+        node.give(EVENT);
         assert!(!node.has_room());
-        assert_eq!(app.try_next(), Some(ToxEvent::SelfConnection(Connection::Udp)));
+        node.deliver();
+        assert_eq!(app.try_next(), Some(EVENT));
         smol::block_on(std::future::poll_fn(|cx| node.poll_read(cx)));
         assert!(node.has_room());
     }
@@ -190,9 +270,32 @@ mod tests {
     #[test]
     fn nobody_listening_never_blocks_the_node() {
         let (mut node, app) = event_channel(1);
-        node.give(ToxEvent::SelfConnection(Connection::Udp));
+        node.give(EVENT);
+        assert!(!node.has_room());
         drop(app);
         assert!(node.has_room());
         smol::block_on(std::future::poll_fn(|cx| node.poll_read(cx)));
+    }
+
+    #[test]
+    fn a_slow_reader_gets_everything_in_order_and_then_the_end() {
+        const COUNT: u32 = 2_000;
+        let (mut node, mut app) = event_channel(7);
+        let writer = std::thread::spawn(move || {
+            for number in 0..COUNT {
+                while !node.has_room() {
+                    node.deliver();
+                    smol::future::block_on(std::future::poll_fn(|cx| node.poll_read(cx)));
+                }
+                node.give(ToxEvent::ProfileNotSaved { reason: number.to_string() });
+            }
+            node.deliver();
+        });
+        for number in 0..COUNT {
+            let event = smol::future::block_on(app.next());
+            assert_eq!(event, Some(ToxEvent::ProfileNotSaved { reason: number.to_string() }));
+        }
+        assert_eq!(smol::future::block_on(app.next()), None);
+        writer.join().expect("the writer ends");
     }
 }

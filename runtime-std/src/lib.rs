@@ -20,7 +20,8 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
-//! | `runner`, `room`, `socket`, `env`, `suite` | the task, its socket, clock, randomness and primitives |
+//! | `runner`, `sleep`, `room`, `env`, `suite` | the task, how it sleeps, clock, randomness and primitives |
+//! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
 //! | `resolve` | bootstrap lines and host names |
 
@@ -29,14 +30,17 @@ mod contacts;
 mod env;
 mod event;
 mod handle;
+mod offload;
 mod profile_store;
 mod resolve;
 mod room;
 mod runner;
 mod saver;
 mod snapshot;
+mod sleep;
 mod socket;
 mod suite;
+mod trains;
 
 pub use builder::{Builder, MOTD_LEN_MAX, StartError};
 pub use contacts::Friend;

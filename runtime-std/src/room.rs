@@ -4,6 +4,7 @@ use crate::contacts::Contacts;
 use crate::env::Clock;
 use crate::saver::Saver;
 use crate::socket::UdpPort;
+use crate::trains::Departures;
 use crate::{EventSender, HostEnv, ToxEvent};
 use bluering_core::driver::{Ports, Sent};
 use bluering_core::time::Instant;
@@ -31,14 +32,15 @@ impl Room {
 /// The way out of the node.
 pub(crate) struct Outlet<'a> {
     pub(crate) socket: &'a UdpPort,
-    pub(crate) events: &'a EventSender,
+    pub(crate) departures: &'a mut Departures,
+    pub(crate) events: &'a mut EventSender,
     pub(crate) contacts: &'a mut Contacts,
     pub(crate) saver: &'a mut Saver,
 }
 
 impl Ports for Outlet<'_> {
     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
-        self.socket.send(packet.bytes, packet.to)
+        self.departures.push(self.socket, packet)
     }
 
     fn action(&mut self, action: Action) {

@@ -6,8 +6,9 @@ use crate::profile_store::SaveError;
 use crate::room::{Job, Outlet, Room};
 use crate::snapshot::snapshot;
 use crate::socket::UdpPort;
+use crate::trains::{Arrivals, Departures};
 use crate::{EventSender, ToxEvent};
-use bluering_core::driver::{Idle, Scratch, pump};
+use bluering_core::driver::{Idle, Scratch, Sent, pump};
 use bluering_core::time::Deadline;
 use bluering_core::{DATAGRAM_MAX, Disposition, Frame};
 use smol::channel::{Receiver, Sender};
@@ -37,6 +38,8 @@ pub struct Runner {
     pub(crate) events: EventSender,
     pub(crate) ended: Sender<Result<(), SaveError>>,
     pub(crate) scratch: Box<Scratch>,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) departures: Departures,
     pub(crate) buf: Box<[u8; DATAGRAM_MAX]>,
     pub(crate) timer: Timer,
     pub(crate) deadline: Option<Deadline>,
@@ -49,8 +52,16 @@ impl std::fmt::Debug for Runner {
     }
 }
 
+/// What to do after a turn.
+pub(crate) enum Turn {
+    /// There may be more at once.
+    Again,
+    /// Nothing until something of this happens.
+    Sleep(Idle),
+}
+
 /// What ended a sleep.
-enum Wake {
+pub(crate) enum Wake {
     Job(Job),
     /// All handles are gone.
     Orphaned,
@@ -61,32 +72,44 @@ enum Wake {
 impl Runner {
     /// Runs until [`Tox::shutdown`](crate::Tox::shutdown) or the last handle's end; then says goodbye to friends and saves.
     pub async fn run(mut self) {
-        while !self.room.stopping {
-            let more = self.take_datagrams() | self.run_jobs();
-            self.look_at_clocks();
-            let idle = self.pump();
-            if self.room.stopping {
-                break;
-            }
-            if more {
+        while let Some(turn) = self.turn() {
+            let Turn::Sleep(idle) = turn else {
                 future::yield_now().await;
                 continue;
-            }
+            };
             self.arm(idle);
-            match poll_fn(|cx| self.poll_wake(cx, idle)).await {
-                Wake::Job(job) => job(&mut self.room),
-                Wake::Orphaned => self.room.stopping = true,
-                Wake::Saved(result) => self.report(result),
-                Wake::Other => {}
-            }
+            let wake = poll_fn(|cx| self.poll_wake(cx, idle)).await;
+            self.woken(wake);
         }
         self.finish().await;
+    }
+
+    /// Handles all that has come in and sends what follows; `None` at the end.
+    pub(crate) fn turn(&mut self) -> Option<Turn> {
+        let more = self.take_datagrams() | self.run_jobs();
+        self.look_at_clocks();
+        let idle = self.pump();
+        match (self.room.stopping, more) {
+            (true, _) => None,
+            (false, true) => Some(Turn::Again),
+            (false, false) => Some(Turn::Sleep(idle)),
+        }
+    }
+
+    /// Acts on what ended a sleep.
+    pub(crate) fn woken(&mut self, wake: Wake) {
+        match wake {
+            Wake::Job(job) => job(&mut self.room),
+            Wake::Orphaned => self.room.stopping = true,
+            Wake::Saved(result) => self.report(result),
+            Wake::Other => {}
+        }
     }
 
     /// Handles what has arrived; true when there may be more.
     fn take_datagrams(&mut self) -> bool {
         for _ in 0..DATAGRAMS_AT_ONCE {
-            let Some((len, from)) = self.socket.receive(&mut self.buf) else { return false };
+            let Some((len, from)) = self.arrivals.next(&self.socket, &mut self.buf) else { return false };
             let now = self.room.now();
             match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
                 // A reply that the socket refuses is dropped: everything answered like this is asked again.
@@ -126,22 +149,41 @@ impl Runner {
     fn pump(&mut self) -> Idle {
         let now = self.room.now();
         let Room { node, contacts, saver, .. } = &mut self.room;
-        let mut outlet = Outlet { socket: &self.socket, events: &self.events, contacts, saver };
-        let idle = pump(node, now, &mut self.scratch, &mut outlet);
+        let (socket, departures, events) = (&self.socket, &mut self.departures, &mut self.events);
+        let mut outlet = Outlet { socket, departures, events, contacts, saver };
+        let mut idle = pump(node, now, &mut self.scratch, &mut outlet);
+        idle.transmit_blocked |= self.departures.depart(&self.socket) == Sent::Blocked;
+        self.events.deliver();
         self.deadline = idle.deadline;
         idle
     }
 
+    /// When the sleep ends at the latest.
+    pub(crate) fn alarm(&self, idle: Idle) -> Option<Instant> {
+        let node = idle.deadline.and_then(|deadline| self.room.clock.to_host(deadline.at));
+        node.into_iter().chain(self.room.saver.deadline()).min()
+    }
+
     /// Sets the one timer to what comes first.
     fn arm(&mut self, idle: Idle) {
-        let node = idle.deadline.and_then(|deadline| self.room.clock.to_host(deadline.at));
-        match node.into_iter().chain(self.room.saver.deadline()).min() {
+        match self.alarm(idle) {
             Some(at) => self.timer.set_at(at),
             None => self.timer = Timer::never(),
         }
     }
 
     fn poll_wake(&mut self, cx: &mut Context<'_>, idle: Idle) -> Poll<Wake> {
+        if let Poll::Ready(wake) = self.poll_told(cx, idle) {
+            return Poll::Ready(wake);
+        }
+        let awake = self.socket.poll_readable(cx).is_ready()
+            || Pin::new(&mut self.timer).poll_next(cx).is_ready()
+            || (idle.transmit_blocked && self.socket.poll_writable(cx).is_ready());
+        if awake { Poll::Ready(Wake::Other) } else { Poll::Pending }
+    }
+
+    /// What other threads tell.
+    pub(crate) fn poll_told(&mut self, cx: &mut Context<'_>, idle: Idle) -> Poll<Wake> {
         match self.jobs.as_mut().poll_next(cx) {
             Poll::Ready(Some(job)) => return Poll::Ready(Wake::Job(job)),
             Poll::Ready(None) => return Poll::Ready(Wake::Orphaned),
@@ -150,11 +192,8 @@ impl Runner {
         if let Poll::Ready(result) = self.room.saver.poll_written(cx) {
             return Poll::Ready(Wake::Saved(result));
         }
-        let awake = self.socket.poll_readable(cx).is_ready()
-            || Pin::new(&mut self.timer).poll_next(cx).is_ready()
-            || (idle.transmit_blocked && self.socket.poll_writable(cx).is_ready())
-            || (idle.events_blocked && self.events.poll_read(cx).is_ready());
-        if awake { Poll::Ready(Wake::Other) } else { Poll::Pending }
+        let has_room = idle.events_blocked && self.events.poll_read(cx).is_ready();
+        if has_room { Poll::Ready(Wake::Other) } else { Poll::Pending }
     }
 
     /// A failure is an event; when there is no room for it, the next save tells.
@@ -163,12 +202,13 @@ impl Runner {
             self.room.saver.changed();
             if self.events.has_room() {
                 self.events.give(ToxEvent::ProfileNotSaved { reason: error.to_string() });
+                self.events.deliver();
             }
         }
     }
 
     /// Kill packets to friends, the last state to disk.
-    async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         let now = self.room.now();
         self.room.node.shutdown(now);
         let farewell = async {

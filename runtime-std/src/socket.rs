@@ -1,12 +1,14 @@
 //! The node's UDP socket: one for both families where the host has IPv6, never blocking.
 
+use crate::offload::{self, Hall, Train};
+use bluering_core::Endpoint;
 use bluering_core::driver::Sent;
-use bluering_core::{DATAGRAM_MAX, Endpoint};
 use smol::Async;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 /// First port that toxcore tries (`TOX_DEFAULT_START_PORT`).
@@ -63,6 +65,10 @@ pub(crate) struct UdpPort {
     io: Async<UdpSocket>,
     local: Endpoint,
     v6: bool,
+    /// The kernel has not refused a train yet.
+    trains: AtomicBool,
+    #[cfg(test)]
+    full: AtomicBool,
 }
 
 impl UdpPort {
@@ -99,12 +105,12 @@ impl UdpPort {
         self.local
     }
 
-    /// The next datagram that has already arrived: its length and sender.
-    pub(crate) fn receive(&self, buf: &mut [u8; DATAGRAM_MAX]) -> Option<(usize, Endpoint)> {
+    /// The next datagrams that have already arrived.
+    pub(crate) fn receive(&self, hall: &mut Hall) -> Option<Train> {
         // Errors other than "nothing there" report, once each, what became of an earlier datagram.
         for _ in 0..RECEIVE_TRIES {
-            match self.io.get_ref().recv_from(buf) {
-                Ok((len, from)) => return Some((len, Endpoint::from(from))),
+            match hall.receive(self.io.get_ref()) {
+                Ok(train) => return Some(train),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
                 Err(_) => {}
             }
@@ -114,11 +120,11 @@ impl UdpPort {
 
     /// Hands a datagram to the kernel. What it refuses for good (no route, wrong family) is lost, as on the network.
     pub(crate) fn send(&self, bytes: &[u8], to: Endpoint) -> Sent {
-        let to = match (to.ip(), self.v6) {
-            (IpAddr::V4(ip), true) => SocketAddrV6::new(ip.to_ipv6_mapped(), to.port(), 0, 0).into(),
-            (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => SocketAddr::from(to),
-            (IpAddr::V6(_), false) => return Sent::Ok,
-        };
+        let Some(to) = self.address(to) else { return Sent::Ok };
+        #[cfg(test)]
+        if self.full.load(Ordering::Relaxed) {
+            return Sent::Blocked;
+        }
         for _ in 0..SEND_TRIES {
             match self.io.get_ref().send_to(bytes, to) {
                 Ok(_) => return Sent::Ok,
@@ -127,6 +133,50 @@ impl UdpPort {
             }
         }
         Sent::Ok
+    }
+
+    /// Hands datagrams of `stride` bytes each to the kernel, the last one may be shorter: how many bytes are done with, or
+    /// `None` when the socket is full.
+    pub(crate) fn send_train(&self, bytes: &[u8], stride: usize, to: Endpoint) -> Option<usize> {
+        if bytes.len() > stride
+            && self.trains.load(Ordering::Relaxed)
+            && let (Ok(stride), Some(to)) = (u16::try_from(stride), self.address(to))
+        {
+            match offload::send(self.io.get_ref(), bytes, stride, to) {
+                Ok(()) => return Some(bytes.len()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) if offload::is_refusal(&error) => self.trains.store(false, Ordering::Relaxed),
+                Err(_) => {}
+            }
+        }
+        let first = &bytes[..bytes.len().min(stride)];
+        (self.send(first, to) == Sent::Ok).then_some(first.len())
+    }
+
+    /// The address in the socket's family.
+    fn address(&self, to: Endpoint) -> Option<SocketAddr> {
+        match (to.ip(), self.v6) {
+            (IpAddr::V4(ip), true) => Some(SocketAddrV6::new(ip.to_ipv6_mapped(), to.port(), 0, 0).into()),
+            (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => Some(SocketAddr::from(to)),
+            (IpAddr::V6(_), false) => None,
+        }
+    }
+
+    /// The socket itself, to wait for it without a reactor.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        self.io.get_ref()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn forbid_trains(&self) {
+        self.trains.store(false, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pretend_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+        self.trains.store(!full, Ordering::Relaxed);
     }
 
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -153,7 +203,15 @@ fn open(at: SocketAddr) -> io::Result<UdpPort> {
     socket.bind(&at.into())?;
     let io = Async::new(UdpSocket::from(socket))?;
     let local = Endpoint::from(io.get_ref().local_addr()?);
-    Ok(UdpPort { io, local, v6: at.is_ipv6() })
+    offload::prepare(io.get_ref());
+    Ok(UdpPort {
+        io,
+        local,
+        v6: at.is_ipv6(),
+        trains: AtomicBool::new(true),
+        #[cfg(test)]
+        full: AtomicBool::new(false),
+    })
 }
 
 #[cfg(test)]
@@ -161,10 +219,10 @@ mod tests {
     use super::*;
 
     fn receive(port: &UdpPort) -> (Vec<u8>, Endpoint) {
-        let mut buf = [0; DATAGRAM_MAX];
+        let mut hall = Hall::new();
         smol::block_on(std::future::poll_fn(|cx| port.poll_readable(cx))).expect("readable");
-        let (len, from) = port.receive(&mut buf).expect("a datagram");
-        (buf[..len].to_vec(), from)
+        let train = port.receive(&mut hall).expect("a datagram");
+        (hall.bytes[..train.len].to_vec(), train.from.into())
     }
 
     fn loopback() -> Listen {
@@ -198,7 +256,6 @@ mod tests {
         let v4 = UdpPort::bind(loopback()).expect("v4");
         assert_eq!(v4.send(b"x", Endpoint::new(Ipv6Addr::LOCALHOST.into(), 9)), Sent::Ok);
         assert_eq!(v4.send(&[0; 70_000], v4.local()), Sent::Ok);
-        let mut buf = [0; DATAGRAM_MAX];
-        assert!(v4.receive(&mut buf).is_none());
+        assert!(v4.receive(&mut Hall::new()).is_none());
     }
 }

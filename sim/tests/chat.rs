@@ -187,3 +187,86 @@ fn thirty_nodes_meet() {
     let took = world.now().since(start);
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+#[test]
+fn a_friend_who_left_and_returns_is_back_at_once_even_in_the_smallest_network() {
+    for seed in 0..10 {
+        let (mut world, alice, bob) = three(seed, &Limits::DESKTOP);
+        world.befriend(alice, bob);
+        assert!(world.run_until(MINUTE, |w| online(w, alice) && online(w, bob)));
+        world.run_for(Duration::from_secs(3));
+        let (secret, nospam) = (world.node(bob).secret_key().clone(), world.node(bob).tox_id().nospam);
+        world.with(bob, |node, now| node.shutdown(now));
+        world.run_for(Duration::from_secs(1));
+        world.set_up(bob, false);
+        let bob = world.add_with(&Limits::DESKTOP, secret, nospam);
+        let alice_key = world.node(alice).tox_id().public_key;
+        world.with(bob, |node, now| node.accept(now, alice_key)).unwrap();
+        world.bootstrap(bob, 0);
+        let start = world.now();
+        assert!(world.run_until(MINUTE, |w| online(w, bob) && online(w, alice)), "seed {seed}");
+        let took = world.now().since(start);
+        assert!(took < Duration::from_millis(1500), "seed {seed}: {took:?}");
+    }
+}
+
+#[test]
+fn applications_have_packets_of_their_own() {
+    let (mut world, alice, bob) = three(6, &Limits::DESKTOP);
+    let (bob_at_alice, alice_at_bob) = world.befriend(alice, bob);
+    let early = world.with(alice, |node, now| node.send_lossless(now, bob_at_alice, &[160]));
+    assert_eq!(early, Err(SendError::NotConnected));
+    assert!(world.run_until(MINUTE, |w| online(w, alice) && online(w, bob)));
+    for (data, expected) in
+        [(vec![159], SendError::BadId), (vec![], SendError::Empty), (vec![160; 1374], SendError::TooLong)]
+    {
+        assert_eq!(world.with(alice, |node, now| node.send_lossless(now, bob_at_alice, &data)), Err(expected));
+    }
+    assert_eq!(world.with(alice, |node, now| node.send_lossy(now, bob_at_alice, &[199])), Err(SendError::BadId));
+    let (lossless, lossy) = (vec![191; 1373], vec![200, 1, 2]);
+    world.with(alice, |node, now| node.send_lossless(now, bob_at_alice, &lossless)).unwrap();
+    world.with(alice, |node, now| node.send_lossy(now, bob_at_alice, &lossy)).unwrap();
+    world.run_for(Duration::from_secs(1));
+    let heard = |what: Heard| world.heard(bob).iter().any(|(_, heard)| *heard == what);
+    assert!(heard(Heard::LosslessPacket { friend: alice_at_bob, data: lossless }));
+    assert!(heard(Heard::LossyPacket { friend: alice_at_bob, data: lossy }));
+}
+
+#[test]
+fn a_friend_who_is_gone_costs_little() {
+    let (mut world, alice, bob) = three(9, &Limits::DESKTOP);
+    world.befriend(alice, bob);
+    assert!(world.run_until(MINUTE, |w| online(w, alice) && online(w, bob)));
+    world.set_up(bob, false);
+    world.run_for(20 * MINUTE);
+    assert!(!online(&world, alice));
+    let before = world.node(alice).stats().datagrams_out;
+    world.run_for(10 * MINUTE);
+    let rate = (world.node(alice).stats().datagrams_out - before) / 10;
+    assert!(rate < 90, "{rate} datagrams a minute");
+}
+
+#[test]
+fn idle_friends_cost_fewer_datagrams_than_in_toxcore() {
+    let mut world = World::new(10);
+    let hub = world.add(&Limits::SERVER);
+    let people: Vec<NodeId> = (0..11).map(|_| world.add(&Limits::DESKTOP)).collect();
+    for id in &people {
+        world.bootstrap(*id, hub);
+    }
+    for id in &people[1..] {
+        world.befriend(people[0], *id);
+    }
+    let all = |w: &World| {
+        let node = w.node(people[0]);
+        node.friends().all(|f| node.friend(f).is_some_and(|f| f.connection == Connection::Udp))
+    };
+    assert!(world.run_until(MINUTE, all));
+    world.run_for(5 * MINUTE);
+    let before = world.node(people[0]).stats().datagrams_out;
+    world.run_for(10 * MINUTE);
+    let rate = (world.node(people[0]).stats().datagrams_out - before) as f64 / 600.0;
+    // c-toxcore sends 15 to 22 a second.
+    assert!(rate < 10.0, "{rate} datagrams a second");
+    println!("{rate} datagrams a second");
+}

@@ -1,6 +1,6 @@
 //! How long it takes to get connected, to become friends, and to meet again after a restart.
 //!
-//! Every mix of implementations in the same network: one tox-bootstrapd, which also relays TCP for those who want it.
+//! Every mix of implementations in the same network: eleven tox-bootstrapd, the first of which also relays TCP.
 
 use bluering_tests::Kind::{Ours, Real};
 use bluering_tests::bench::{Bench, title};
@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// Nodes besides the first: c-toxcore needs company to meet again without a relay.
+const CROWD: usize = 10;
 const RUNS: usize = 5;
 /// Between friendship and restart, so that a profile has something to remember.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
 fn scenario(a: Kind, b: Kind, times: &mut Vec<f64>) -> Outcome {
     let net = Net::new()?;
     let node = Node::start_with_relay(&net)?;
+    let _crowd = node.crowd(&net, CROWD)?;
     let mut pair = Pair::online(&net, &node, a, b)?;
     times.push(connected_after(&pair.a)?);
     times.push(connected_after(&pair.b)?);

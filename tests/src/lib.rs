@@ -10,7 +10,7 @@
 //! apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23      # and as root, for the namespaces
 //! cargo test  -p bluering-tests                                       # what needs none of that
 //! cargo test  -p bluering-tests --features interop
-//! cargo bench -p bluering-tests --features interop -- --quick         # without --quick: minutes, and medians
+//! cargo bench -p bluering-tests --features interop --no-fail-fast -- --quick    # without --quick: minutes, medians
 //! ```
 
 pub mod bench;

@@ -30,8 +30,8 @@ impl Node {
     /// When the program is missing or does not start.
     pub fn start(net: &Net, kind: Kind) -> Outcome<Self> {
         match kind {
-            Kind::Real => Self::start_real(net, None),
-            Kind::Ours => Self::start_ours(net),
+            Kind::Real => Self::start_real(net, None, None),
+            Kind::Ours => Self::start_ours(net, None),
         }
     }
 
@@ -40,7 +40,20 @@ impl Node {
     /// # Errors
     /// When the program is missing or does not start.
     pub fn start_with_relay(net: &Net) -> Outcome<Self> {
-        Self::start_real(net, Some(net.port()))
+        Self::start_real(net, Some(net.port()), None)
+    }
+
+    /// Starts `count` more of its kind that bootstrap from it, and have no relay. c-toxcore 0.2.18 needs such company:
+    /// among fewer nodes and without a relay, two clients that both come back from their profiles do not meet again.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn crowd(&self, net: &Net, count: usize) -> Outcome<Vec<Self>> {
+        let start = |_| match self.kind {
+            Kind::Real => Self::start_real(net, None, Some(self)),
+            Kind::Ours => Self::start_ours(net, Some(self)),
+        };
+        (0..count).map(start).collect()
     }
 
     /// What `--bootstrap` takes: `127.0.0.1:PORT:PK[:TCPPORT]`.
@@ -62,20 +75,21 @@ impl Node {
         self.kind
     }
 
-    fn start_real(net: &Net, tcp_port: Option<u16>) -> Outcome<Self> {
+    fn start_real(net: &Net, tcp_port: Option<u16>, from: Option<&Self>) -> Outcome<Self> {
         let (folder, port) = (TempDir::new()?, net.port());
         let config = folder.file("config");
-        std::fs::write(&config, bootstrapd_config(&folder, port, tcp_port))?;
+        std::fs::write(&config, bootstrapd_config(&folder, port, tcp_port, from))?;
         let mut command = net.command(&in_path("tox-bootstrapd")?)?;
         command.args(["--config", &config, "--foreground", "--log-backend", "stdout"]);
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
         Ok(Self { kind: Kind::Real, port, tcp_port, key, process, _folder: folder })
     }
 
-    fn start_ours(net: &Net) -> Outcome<Self> {
+    fn start_ours(net: &Net, from: Option<&Self>) -> Outcome<Self> {
         let (folder, port) = (TempDir::new()?, net.port());
         let mut command = net.command(&bluering()?)?;
         command.args(["node", "--udp", &format!("127.0.0.1:{port}"), "--keys", &folder.file("keys")]);
+        command.args(from.iter().flat_map(|node| ["--bootstrap".into(), node.address()]));
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
         Ok(Self { kind: Kind::Ours, port, tcp_port: None, key, process, _folder: folder })
     }
@@ -119,16 +133,19 @@ fn public_key_in(line: &str) -> Option<String> {
     words.find(is_key).map(str::to_ascii_uppercase)
 }
 
-fn bootstrapd_config(folder: &TempDir, port: u16, tcp_port: Option<u16>) -> String {
+fn bootstrapd_config(folder: &TempDir, port: u16, tcp_port: Option<u16>, from: Option<&Node>) -> String {
     let (keys, pid) = (folder.file("keys"), folder.file("pid"));
     let relay = match tcp_port {
         Some(tcp_port) => format!("enable_tcp_relay = true\ntcp_relay_ports = [{tcp_port}]"),
         None => "enable_tcp_relay = false".into(),
     };
+    let from = from.map_or_else(String::new, |node| {
+        format!("{{ address = \"127.0.0.1\"; port = {}; public_key = \"{}\" }}", node.port, node.key)
+    });
     format!(
         "port = {port}\nkeys_file_path = \"{keys}\"\npid_file_path = \"{pid}\"\nenable_ipv6 = false\n\
          enable_ipv4_fallback = false\nenable_lan_discovery = false\n{relay}\nenable_motd = true\n\
-         motd = \"bluering-tests\"\nbootstrap_nodes = ()\n"
+         motd = \"bluering-tests\"\nbootstrap_nodes = ({from})\n"
     )
 }
 

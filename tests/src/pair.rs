@@ -1,6 +1,6 @@
 //! Two peers that are friends.
 
-use crate::{Heard, Kind, Net, Node, Outcome, Peer, TempDir, ensure};
+use crate::{Failure, Heard, Kind, Net, Node, Outcome, Peer, TempDir, ensure};
 use serde_json::json;
 use std::time::Instant;
 
@@ -64,8 +64,14 @@ impl Pair {
     /// # Errors
     /// When they do not.
     pub fn meet(&self, mark_a: usize, mark_b: usize) -> Outcome<Instant> {
-        let seen_by_a = self.a.friend_online(mark_a, self.b_at_a)?.at;
-        Ok(seen_by_a.max(self.b.friend_online(mark_b, self.a_at_b)?.at))
+        let seen_by_a = self.a.friend_online(mark_a, self.b_at_a);
+        let seen_by_b = self.b.friend_online(mark_b, self.a_at_b);
+        match (seen_by_a, seen_by_b) {
+            (Ok(a), Ok(b)) => Ok(a.at.max(b.at)),
+            (Err(why), Ok(_)) => Err(Failure(format!("{why}\n  and {}", self.b.quote("sees its friend")))),
+            (Ok(_), Err(why)) => Err(Failure(format!("{why}\n  and {}", self.a.quote("sees its friend")))),
+            (Err(a), Err(b)) => Err(Failure(format!("{a}\n  and {b}"))),
+        }
     }
 
     /// The same pair seen from the other side: `a` and `b` exchanged.

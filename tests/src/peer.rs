@@ -271,15 +271,20 @@ impl Peer {
         Ok(())
     }
 
-    /// A failure of this peer, with what it said last.
     fn failure(&self, what: &str) -> Failure {
+        Failure(self.quote(what))
+    }
+
+    /// What happened to this peer, with what it said last.
+    #[must_use]
+    pub fn quote(&self, what: &str) -> String {
         let lines = lock(&self.log.lines);
         let mut text = format!("{} ({:?}): {what}; its last lines:", self.name, self.kind);
         for heard in &lines[lines.len().saturating_sub(QUOTE_LINES)..] {
             let line: String = heard.line.to_string().chars().take(200).collect();
             text.push_str(&format!("\n    {:8.3} s  {line}", heard.at.duration_since(self.started).as_secs_f64()));
         }
-        Failure(text)
+        text
     }
 }
 

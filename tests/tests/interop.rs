@@ -10,9 +10,13 @@ use bluering_tests::Kind::{self, Ours, Real};
 use bluering_tests::{Net, Node, Outcome, Pair, Peer, ensure};
 use core::time::Duration;
 use serde_json::json;
+use std::thread::sleep;
 
 /// The longest message, in bytes.
 const MESSAGE_MAX: usize = 1372;
+/// How many nodes besides the first a network has in which c-toxcore finds its way without a relay.
+const CROWD: usize = 10;
+const SETTLE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(120);
 /// c-toxcore sends a friend request again within seconds; a refused one must not arrive in this time.
 const REFUSED: Duration = Duration::from_secs(25);
@@ -195,7 +199,11 @@ fn restart(a: Kind, b: Kind, node: Kind) -> Outcome {
 fn restart_both(a: Kind, b: Kind, node: Kind) -> Outcome {
     let net = Net::new()?;
     let node = start_node(&net, a, b, node)?;
-    let pair = Pair::friends(&net, &node, a, b)?.restart_both(&net)?;
+    let _crowd = node.crowd(&net, CROWD)?;
+    let pair = Pair::friends(&net, &node, a, b)?;
+    // Until both know the whole crowd, so that the profiles are full of nodes.
+    sleep(SETTLE);
+    let pair = pair.restart_both(&net)?;
     pair.meet(0, 0)?;
     pair.say("normal", "back again")?;
     pair.turned().say("normal", "me too").map(drop)

@@ -31,6 +31,9 @@ const DHT_ANNOUNCE_EVERY: Duration = Duration::from_secs(20);
 pub(crate) const DHT_ANNOUNCE_ROUTES: u8 = 2;
 /// A session that could not be opened is tried again after this time while the friend's DHT node answers.
 const REOPEN_AFTER: Duration = Duration::from_secs(3);
+/// A DHT key is forgotten this long after the friend last told it or was online, if no node answers under it
+/// (`friend_connection.h`, FRIEND_DHT_TIMEOUT).
+const DHT_KEY_KEPT: Duration = Duration::from_secs(122);
 /// A friend request goes out again after 5 s, some times at that pace, then twice as late each time.
 const REQUEST_FIRST: Duration = Duration::from_secs(5);
 const REQUEST_QUICK_TRIES: u8 = 12;
@@ -101,6 +104,8 @@ pub struct Friend {
     no_replay: u64,
     pub(crate) search: Option<SearchId>,
     pub(crate) session: Option<SessionId>,
+    /// When the friend last told the DHT key, or was online.
+    told_at: Instant,
     reopen_at: Instant,
     /// The friend's DHT node answered us not long ago.
     near: bool,
@@ -120,6 +125,8 @@ pub struct Friend {
     pub(crate) unread: Chain,
     /// The session that said ONLINE is over, but not all of it is read.
     draining: bool,
+    /// Custom lossy packets, not read yet.
+    pub(crate) lossy: Chain,
     pub(crate) outbox: Outbox,
 }
 
@@ -292,6 +299,7 @@ impl Friend {
             no_replay: 0,
             search: None,
             session: None,
+            told_at: Instant::ZERO,
             reopen_at: Instant::ZERO,
             near: false,
             dht_announce_at: Instant::ZERO,
@@ -305,6 +313,7 @@ impl Friend {
             status: UserStatus::None,
             unread: Chain::EMPTY,
             draining: false,
+            lossy: Chain::EMPTY,
             outbox: Outbox::default(),
         }
     }
@@ -349,6 +358,21 @@ impl Friend {
         self.dht_announce_routes = 0;
     }
 
+    /// The friend told the DHT key again.
+    pub(crate) const fn told_dht_key(&mut self, now: Instant) {
+        self.told_at = now;
+    }
+
+    /// Whether the DHT key is too old to look for: the friend is gone, and its next run has another.
+    pub(crate) fn is_dht_key_stale(&self, now: Instant) -> bool {
+        self.stale_at().is_some_and(|at| at <= now)
+    }
+
+    fn stale_at(&self) -> Option<Instant> {
+        let looked_for = self.search.is_some() && self.session.is_none() && !self.near;
+        looked_for.then(|| self.told_at + DHT_KEY_KEPT)
+    }
+
     /// The friend's DHT node answered: the way is known.
     pub(crate) const fn in_sight(&mut self) {
         self.near = true;
@@ -365,8 +389,9 @@ impl Friend {
     }
 
     /// The session is gone. The friend counts as online until all that was received is read.
-    pub(crate) const fn session_ended(&mut self) {
+    pub(crate) const fn session_ended(&mut self, now: Instant) {
         self.session = None;
+        self.told_at = now;
         self.draining = true;
         self.typing = false;
         self.tell = 0;
@@ -429,6 +454,9 @@ impl Friend {
         }
         if self.near && self.session.is_none() && self.reopen_at < first.at {
             first = Deadline { at: self.reopen_at, why: Why::FriendTimeout };
+        }
+        if let Some(at) = self.stale_at().filter(|at| *at < first.at) {
+            first = Deadline { at, why: Why::FriendTimeout };
         }
         if self.wants_dht_announce() && self.dht_announce_at < first.at {
             first = Deadline { at: self.dht_announce_at, why: Why::OnionDhtKey };

@@ -51,6 +51,8 @@ pub enum SendError {
     TooLong,
     /// The send window is full; an [`Event::Writable`] follows when there is room.
     Full,
+    /// The first byte of a custom packet is not one that applications may use.
+    BadId,
 }
 
 impl core::fmt::Display for SendError {
@@ -61,6 +63,7 @@ impl core::fmt::Display for SendError {
             Self::Empty => "a message needs at least one byte",
             Self::TooLong => "a message has at most 1372 bytes",
             Self::Full => "too much is waiting to be sent to this friend",
+            Self::BadId => "a custom packet begins with A0 to BF (lossless) or C8 to FE (lossy)",
         })
     }
 }
@@ -143,7 +146,8 @@ pub(crate) fn is_for_application(friend: &Friend, bytes: &[u8]) -> bool {
                 | Packet::Status(_)
                 | Packet::Typing(_)
                 | Packet::Message(_)
-                | Packet::Action(_),
+                | Packet::Action(_)
+                | Packet::Custom(_),
             ) => true,
         }
 }
@@ -179,5 +183,6 @@ pub(crate) fn receive<'a>(friend: &mut Friend, who: FriendId, bytes: &'a [u8]) -
         }
         Packet::Message(text) => Some(Event::Message { friend: who, kind: MessageKind::Normal, text }),
         Packet::Action(text) => Some(Event::Message { friend: who, kind: MessageKind::Action, text }),
+        Packet::Custom(data) => Some(Event::LosslessPacket { friend: who, data }),
     }
 }

@@ -1,15 +1,17 @@
 //! Commands and getters: ourselves, friends, messages, nodes.
 
 use super::{MessageId, Node};
+use crate::Endpoint;
 use crate::crypto::{Nospam, PublicKey, SecretKey, ToxId};
 use crate::cx::Env;
 use crate::event::{Connection, MessageKind, UserStatus};
 use crate::friend::{AddFriendError, FriendId, tell};
 use crate::messenger::{SendError, TooLong};
-use crate::storage::Full;
+use crate::session::{SendRefused, SessionId};
+use crate::storage::{BLOCK_LEN, Full};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
-use crate::wire::messenger::{MESSAGE_LEN_MAX, id};
+use crate::wire::messenger::{CUSTOM_LOSSLESS, CUSTOM_LOSSY, MESSAGE_LEN_MAX, id};
 
 /// What is known about a friend. Names and status messages come as events; applications keep them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +131,12 @@ impl<E: Env> Node<'_, E> {
         self.dht.bootstrap(self.shared.now, node)
     }
 
+    /// Where nodes in our own local network reach us. Friends are told it, and only while every DHT node that we know is in
+    /// a local network too: then they are as well, and need nobody who already knows us.
+    pub fn set_local_endpoint(&mut self, local: Option<Endpoint>) {
+        self.local = local.filter(|local| local.is_usable() && local.is_lan());
+    }
+
     /// DHT nodes that answered not long ago, for the profile.
     pub fn known_nodes(&self) -> impl Iterator<Item = NodeInfo> {
         self.dht.nodes(self.shared.now)
@@ -174,6 +182,7 @@ impl<E: Env> Node<'_, E> {
         let Some(mut friend) = self.friends.remove(id) else { return false };
         let blocks = &mut self.shared.blocks;
         blocks.clear(&mut friend.unread);
+        blocks.clear(&mut friend.lossy);
         if let Some(words) = friend.request.take() {
             blocks.give(words);
         }
@@ -270,6 +279,56 @@ impl<E: Env> Node<'_, E> {
         }
         friend.outbox.sent();
         Ok(number)
+    }
+
+    /// Sends a lossless packet of an application's own: 1 to 1373 bytes, the first of them 160 to 191.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn send_lossless(&mut self, now: Instant, to: FriendId, data: &[u8]) -> Result<(), SendError> {
+        let session = self.custom_session(now, to, data, &CUSTOM_LOSSLESS)?;
+        let sent = self.sessions.send(&mut self.shared.cx(), session, &[data], 0);
+        self.custom_sent(to, sent)
+    }
+
+    /// Sends a lossy packet of an application's own: 1 to 1373 bytes, the first of them 200 to 254.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn send_lossy(&mut self, now: Instant, to: FriendId, data: &[u8]) -> Result<(), SendError> {
+        let session = self.custom_session(now, to, data, &CUSTOM_LOSSY)?;
+        let sent = self.sessions.send_lossy(&mut self.shared.cx(), session, &[data]);
+        self.custom_sent(to, sent)
+    }
+
+    fn custom_session(
+        &mut self,
+        now: Instant,
+        to: FriendId,
+        data: &[u8],
+        ids: &core::ops::RangeInclusive<u8>,
+    ) -> Result<SessionId, SendError> {
+        self.input(now);
+        let friend = self.friends.get_mut(to).ok_or(SendError::NoFriend)?;
+        let session = friend.session.filter(|_| friend.online).ok_or(SendError::NotConnected)?;
+        let id = data.first().ok_or(SendError::Empty)?;
+        if data.len() > BLOCK_LEN {
+            return Err(SendError::TooLong);
+        }
+        if ids.contains(id) { Ok(session) } else { Err(SendError::BadId) }
+    }
+
+    fn custom_sent(&mut self, to: FriendId, sent: Result<(), SendRefused>) -> Result<(), SendError> {
+        let Err(refused) = sent else { return Ok(()) };
+        match refused {
+            SendRefused::NotEstablished => Err(SendError::NotConnected),
+            SendRefused::Full => {
+                if let Some(friend) = self.friends.get_mut(to) {
+                    friend.outbox.wants_room = true;
+                }
+                Err(SendError::Full)
+            }
+        }
     }
 
     /// Tells an online friend whether we are typing.

@@ -11,9 +11,11 @@ use crate::messenger;
 use crate::onion::{OnionNote, OnionSend};
 use crate::session::{SessionId, SessionNote};
 use crate::stats::DropReason;
-use crate::storage::{Blocks, Chain, Id, Whose};
+use crate::storage::{BlockId, Blocks, Chain, Id, Whose};
 use crate::time::{Instant, UnixTime};
 use crate::wire::NodeInfo;
+use crate::wire::messenger::CUSTOM_LOSSY;
+use crate::wire::onion::data::DHT_KEY_NODES_MAX;
 use crate::wire::onion::{DhtKeyAnnounce, FriendRequest};
 use crate::{Endpoint, wire};
 use core::ops::Range;
@@ -51,8 +53,10 @@ impl<'s, E: Env> Node<'s, E> {
         let mut accept = |key: &PublicKey| friends.find(key).filter(|_| !closing).map(Id::index);
         let (disposition, note) = self.sessions.on_packet(&mut self.shared.cx(), frame, &mut accept);
         let from = frame.from;
-        for note in note.into_iter() {
-            self.session_note(note, Some(from));
+        match note {
+            Some(SessionNote::Lossy { id, owner, data }) => self.keep_lossy(frame, id, owner, data),
+            Some(note) => self.session_note(note, Some(from)),
+            None => {}
         }
         self.drain_session_notes();
         disposition
@@ -75,6 +79,13 @@ impl<'s, E: Env> Node<'s, E> {
             }
             // The note is only for whoever wants to wait for it.
             let _ = self.onion.take_request_sent(id.index());
+            if friend.is_dht_key_stale(now)
+                && let Some(search) = friend.search.take()
+            {
+                self.dht.stop_search(search);
+                friend.dht_key = PublicKey::ZERO;
+                self.onion.set_friend_dht_key(id.index(), None);
+            }
             if friend.reopen_due(now) {
                 match friend.search.and_then(|search| self.dht.found(now, search)) {
                     Some(at) => open_session(&mut self.sessions, &mut self.shared, id, friend, at),
@@ -95,10 +106,10 @@ impl<'s, E: Env> Node<'s, E> {
     pub(super) fn encode_onion(&mut self, buf: &mut [u8; DATAGRAM_MAX]) -> Option<(Endpoint, usize)> {
         let (friends, dht, now) = (&self.friends, &self.dht, self.shared.now);
         let unix = self.shared.cx().unix;
-        let dht_public = self.shared.me.dht.public;
+        let own = Own { key: self.shared.me.dht.public, local: self.local };
         let mut content = |blocks: &Blocks<'_>, index: usize, what: OnionSend, out: &mut [u8]| match what {
             OnionSend::FriendRequest => write_request(friends, blocks, index, out),
-            OnionSend::DhtKey => write_dht_key(dht, now, unix, &dht_public, out),
+            OnionSend::DhtKey => write_dht_key(dht, now, unix, &own, out),
         };
         self.onion.encode_next(&mut self.shared.cx(), &mut content, buf)
     }
@@ -112,7 +123,8 @@ impl<'s, E: Env> Node<'s, E> {
                 let Some(via) = self.dht.route(now, search, route) else { continue };
                 let mut cx = self.shared.cx();
                 let mut plain = [0; DHT_KEY_ANNOUNCE_MAX];
-                let len = write_dht_key(&self.dht, now, cx.unix, &cx.me.dht.public, &mut plain);
+                let own = Own { key: cx.me.dht.public, local: self.local };
+                let len = write_dht_key(&self.dht, now, cx.unix, &own, &mut plain);
                 let mut data = [0; 32 + 24 + 16 + DHT_KEY_ANNOUNCE_MAX];
                 let nonce = cx.nonce();
                 data[..32].copy_from_slice(&cx.me.long_term.public.0);
@@ -141,17 +153,15 @@ impl<'s, E: Env> Node<'s, E> {
     }
 
     pub(super) fn poll_friend_event(&mut self) -> Option<Event<'_>> {
-        let mut step = None;
-        for index in 0..self.friends.table.capacity() {
-            step = self.friend_step(index);
-            if step.is_some() {
-                break;
-            }
-        }
+        // Whoever had the last event probably has the next one.
+        let (extent, first) = (self.friends.table.extent(), self.event_turn);
+        let turns = (first.min(extent)..extent).chain(0..first.min(extent));
+        let step = turns.into_iter().find_map(|index| self.friend_step(index));
         let Some((id, step)) = step else {
             self.law.drained(super::Output::Event);
             return None;
         };
+        self.event_turn = id.index();
         let bytes: &[u8] = match step {
             Step::Plain(event) => return Some(event),
             Step::Packet(session) => {
@@ -162,6 +172,11 @@ impl<'s, E: Env> Node<'s, E> {
                 self.lent = Lent::Block(block);
                 let Lent::Block(block) = &self.lent else { unreachable!("set above") };
                 self.shared.blocks.get(block).bytes()
+            }
+            Step::Lossy(block) => {
+                self.lent = Lent::Block(block);
+                let Lent::Block(block) = &self.lent else { unreachable!("set above") };
+                return Some(Event::LossyPacket { friend: id, data: self.shared.blocks.get(block).bytes() });
             }
         };
         let friend = self.friends.get_mut(id)?;
@@ -176,6 +191,9 @@ impl<'s, E: Env> Node<'s, E> {
             friend.read_up();
             if let Some(event) = plain_event(id, friend, &self.sessions, &self.shared.blocks) {
                 return Some((id, Step::Plain(event)));
+            }
+            if let Some(block) = self.shared.blocks.pop_front(&mut friend.lossy) {
+                return Some((id, Step::Lossy(block)));
             }
             if let Some(block) = self.shared.blocks.pop_front(&mut friend.unread) {
                 if messenger::is_for_application(friend, self.shared.blocks.get(&block).bytes()) {
@@ -255,6 +273,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn set_friend_dht_key(&mut self, id: FriendId, dht_key: PublicKey, outdates_session: bool) {
         let now = self.shared.now;
         let Some(friend) = self.friends.get_mut(id) else { return };
+        friend.told_dht_key(now);
         if friend.dht_key == dht_key
             && let Some(search) = friend.search
         {
@@ -270,9 +289,10 @@ impl<'s, E: Env> Node<'s, E> {
             let acked = self.sessions.acked_tag(session);
             let unread = self.sessions.take_unread(&mut self.shared.blocks, session);
             self.sessions.close(&mut self.shared.cx(), session);
-            end_session(&mut self.shared.blocks, friend, unread, acked);
+            end_session(&mut self.shared.blocks, now, friend, unread, acked);
             self.onion.set_friend_online(now, id.index(), false);
         }
+        self.onion.node_left(now, &friend.dht_key);
         friend.dht_key = dht_key;
         friend.search = self.dht.search(now, dht_key).ok();
         self.onion.set_friend_dht_key(id.index(), Some(dht_key));
@@ -297,6 +317,20 @@ impl<'s, E: Env> Node<'s, E> {
         }
     }
 
+    /// A lossy packet waits for the application if there is room beyond the needs of the sessions.
+    fn keep_lossy(&mut self, frame: &Frame<'_>, id: SessionId, owner: usize, data: Range<usize>) {
+        let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id) && friend.online)
+        else {
+            return;
+        };
+        let Some(data) = frame.buf.get(data) else { return };
+        let custom = data.first().is_some_and(|id| CUSTOM_LOSSY.contains(id));
+        let blocks = &mut self.shared.blocks;
+        if custom && let Ok(block) = blocks.take(blocks.capacity() / 2, &[data]) {
+            blocks.push_back(&mut friend.lossy, block);
+        }
+    }
+
     fn session_note(&mut self, note: SessionNote, from: Option<Endpoint>) {
         let now = self.shared.now;
         match note {
@@ -306,7 +340,7 @@ impl<'s, E: Env> Node<'s, E> {
                 if let Some(old) = friend.session.filter(|old| *old != id) {
                     let acked = self.sessions.acked_tag(old);
                     let unread = self.sessions.take_unread(&mut self.shared.blocks, old);
-                    end_session(&mut self.shared.blocks, friend, unread, acked);
+                    end_session(&mut self.shared.blocks, now, friend, unread, acked);
                     self.onion.set_friend_online(now, owner, false);
                 }
                 friend.session_opened(id);
@@ -329,12 +363,12 @@ impl<'s, E: Env> Node<'s, E> {
             }
             SessionNote::Closed { id, owner } => {
                 if let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id)) {
-                    end_session(&mut self.shared.blocks, friend, Chain::EMPTY, 0);
+                    end_session(&mut self.shared.blocks, now, friend, Chain::EMPTY, 0);
+                    self.onion.node_left(now, &friend.dht_key);
                     self.onion.set_friend_online(now, owner, false);
                 }
             }
-            // No feature of this node uses lossy packets yet.
-            SessionNote::Lossy { .. } => {}
+            SessionNote::Lossy { .. } => unreachable!("only a frame brings one, and it is kept there"),
         }
     }
 }
@@ -343,12 +377,13 @@ impl<'s, E: Env> Node<'s, E> {
 enum Step {
     Plain(Event<'static>),
     Packet(SessionId),
-    Unread(crate::storage::BlockId),
+    Unread(BlockId),
+    Lossy(BlockId),
 }
 
 /// Id of a DHT request that carries a DHT key announce (`DHT.h`, CRYPTO_PACKET_DHTPK).
 const DHT_KEY_REQUEST: u8 = 0x9c;
-const DHT_KEY_ANNOUNCE_MAX: usize = 1 + 8 + 32 + 4 * wire::NODE_LEN_MAX;
+const DHT_KEY_ANNOUNCE_MAX: usize = 1 + 8 + 32 + DHT_KEY_NODES_MAX * wire::NODE_LEN_MAX;
 
 /// Events that carry no payload, found in the table.
 fn plain_event(
@@ -379,10 +414,10 @@ fn plain_event(
 }
 
 /// What the friend said before the session ended is still to be read; what we said and is not acknowledged stays so.
-pub(super) fn end_session(blocks: &mut Blocks<'_>, friend: &mut Friend, mut unread: Chain, acked: u32) {
+pub(super) fn end_session(blocks: &mut Blocks<'_>, now: Instant, friend: &mut Friend, mut unread: Chain, acked: u32) {
     blocks.append(&mut friend.unread, &mut unread);
     friend.outbox.acknowledged(acked);
-    friend.session_ended();
+    friend.session_ended(now);
 }
 
 fn open_session<'s, E: Env>(
@@ -409,15 +444,24 @@ fn write_request(friends: &Friends<'_>, blocks: &Blocks<'_>, index: usize, out: 
     })
 }
 
-fn write_dht_key(dht: &Dht<'_>, now: Instant, unix: UnixTime, own: &PublicKey, out: &mut [u8]) -> usize {
-    let mut packed = [0; 4 * wire::NODE_LEN_MAX];
+/// How we are found: our DHT key, and our address in the local network.
+struct Own {
+    key: PublicKey,
+    local: Option<Endpoint>,
+}
+
+fn write_dht_key(dht: &Dht<'_>, now: Instant, unix: UnixTime, own: &Own, out: &mut [u8]) -> usize {
+    let near = dht.closest(now, &own.key, true);
+    let local_only = near.iter().all(|node| node.at.is_lan());
+    let ourselves = own.local.filter(|_| local_only).map(|at| NodeInfo { key: own.key, at });
+    let mut packed = [0; DHT_KEY_NODES_MAX * wire::NODE_LEN_MAX];
     let mut w = wire::Writer::new(&mut packed);
-    for node in &dht.closest(now, own, true) {
+    for node in ourselves.iter().chain(&near).take(DHT_KEY_NODES_MAX) {
         node.emit(&mut w);
     }
     let len = w.len();
-    let nodes = wire::PackedNodes::parse_udp(&packed[..len], 4).unwrap_or(wire::PackedNodes::EMPTY);
+    let nodes = wire::PackedNodes::parse_udp(&packed[..len], DHT_KEY_NODES_MAX).unwrap_or(wire::PackedNodes::EMPTY);
     let mut w = wire::Writer::new(out);
-    DhtKeyAnnounce { no_replay: unix.0, dht_key: *own, nodes }.emit(&mut w);
+    DhtKeyAnnounce { no_replay: unix.0, dht_key: own.key, nodes }.emit(&mut w);
     w.len()
 }

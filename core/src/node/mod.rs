@@ -18,6 +18,7 @@ pub use commands::FriendInfo;
 pub use law::Output;
 pub use storage::{Limits, StaticStorage, Storage};
 
+use crate::Endpoint;
 use crate::crypto::{Nospam, SecretKey};
 use crate::cx::{Cx, Env, Identity, KeyPair, Parts};
 use crate::dht::Dht;
@@ -136,6 +137,8 @@ pub struct Node<'s, E: Env> {
     shared: Shared<'s, E>,
     /// The connection that the application was told of.
     shown: Connection,
+    /// Where we are reached in the local network.
+    local: Option<Endpoint>,
     /// Some friend may have something to be told.
     telling: bool,
     persist: bool,
@@ -143,6 +146,8 @@ pub struct Node<'s, E: Env> {
     closing: bool,
     /// Which machine encodes first: they take turns.
     turn: u8,
+    /// Place of the friend who had the last event.
+    event_turn: usize,
     lent: Lent,
     law: Law,
 }
@@ -232,10 +237,12 @@ impl<'s, E: Env> Node<'s, E> {
                 stats: Stats::default(),
             },
             shown: Connection::None,
+            local: None,
             telling: false,
             persist: false,
             closing: false,
             turn: 0,
+            event_turn: 0,
             lent: Lent::Nothing,
             law: Law::default(),
         };
@@ -352,7 +359,7 @@ impl<'s, E: Env> Node<'s, E> {
                 let acked = self.sessions.acked_tag(session);
                 let unread = self.sessions.take_unread(&mut self.shared.blocks, session);
                 self.sessions.close(&mut self.shared.cx(), session);
-                links::end_session(&mut self.shared.blocks, friend, unread, acked);
+                links::end_session(&mut self.shared.blocks, now, friend, unread, acked);
             }
         }
     }

@@ -197,7 +197,7 @@ impl<'s> Sessions<'s> {
             return;
         }
         (self.wake, self.starved) = (Instant::FAR, false);
-        for index in 0..self.table.capacity() {
+        for index in 0..self.table.extent() {
             let Some(id) = self.table.id_at(index) else { continue };
             if let Some(session) = self.table.get_mut(id) {
                 session.on_timeout(cx.now, cx.blocks);
@@ -372,23 +372,26 @@ impl<'s> Sessions<'s> {
     }
 
     /// The peer's address, once known.
+    #[cfg(test)]
     pub(crate) fn endpoint(&self, id: SessionId) -> Option<Endpoint> {
         self.table.get(id).map(|session| session.endpoint).filter(Endpoint::is_usable)
     }
 
     /// Whether packets can be sent.
+    #[cfg(test)]
     pub(crate) fn is_established(&self, id: SessionId) -> bool {
         self.live(id).is_some()
     }
 
     /// When the last authentic packet of an established session arrived.
+    #[cfg(test)]
     pub(crate) fn last_heard(&self, id: SessionId) -> Option<Instant> {
         self.live(id).map(Live::heard)
     }
 
     fn on_cookie_response<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &Frame<'_>) -> Result<(), DropReason> {
         let mut result = Err(DropReason::Unsolicited);
-        for index in 0..self.table.capacity() {
+        for index in 0..self.table.extent() {
             let Some(id) = self.table.id_at(index) else { continue };
             let Some(session) = self.table.get_mut(id).filter(|session| session.endpoint == frame.from) else {
                 continue;
@@ -452,7 +455,7 @@ impl<'s> Sessions<'s> {
     ) -> Result<Option<SessionNote>, DropReason> {
         let hinted = usize::from(self.hints[hint(&frame.from)]);
         let mut result = Err(DropReason::Unsolicited);
-        for index in core::iter::once(hinted).chain((0..self.table.capacity()).filter(|index| *index != hinted)) {
+        for index in core::iter::once(hinted).chain((0..self.table.extent()).filter(|index| *index != hinted)) {
             let Some(id) = self.table.id_at(index) else { continue };
             let Some(session) = self.table.get_mut(id).filter(|session| session.endpoint == frame.from) else {
                 continue;
@@ -477,7 +480,7 @@ impl<'s> Sessions<'s> {
         if frame.len > DATA_LEN_MAX {
             return Err(DropReason::Malformed);
         }
-        for index in 0..self.table.capacity() {
+        for index in 0..self.table.extent() {
             let Some(id) = self.table.id_at(index) else { continue };
             let Some(session) = self.table.get_mut(id).filter(|session| session.is_silent(cx.now, STRAY_SILENCE))
             else {

@@ -107,6 +107,8 @@ impl<T> core::fmt::Debug for Id<T> {
 pub struct Slots<'s, T> {
     mem: Mem<'s, Slot<T>>,
     used: usize,
+    /// Places from here on are vacant: walks through a large table with few entries end here.
+    extent: usize,
 }
 
 impl<'s, T> Slots<'s, T> {
@@ -118,7 +120,7 @@ impl<'s, T> Slots<'s, T> {
                 *slot = Slot::VACANT;
             }
         }
-        Self { mem: Mem::Borrowed(mem), used: 0 }
+        Self { mem: Mem::Borrowed(mem), used: 0, extent: 0 }
     }
 
     /// A table on the heap.
@@ -126,13 +128,19 @@ impl<'s, T> Slots<'s, T> {
     #[must_use]
     pub fn boxed(capacity: usize) -> Slots<'static, T> {
         let mem = core::iter::repeat_with(|| Slot::VACANT).take(capacity).collect();
-        Slots { mem: Mem::Owned(mem), used: 0 }
+        Slots { mem: Mem::Owned(mem), used: 0, extent: 0 }
     }
 
     /// How many entries fit.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.mem.len()
+    }
+
+    /// All entries are at places below this one: where a walk by place ends.
+    #[must_use]
+    pub const fn extent(&self) -> usize {
+        self.extent
     }
 
     /// How many entries there are.
@@ -168,6 +176,7 @@ impl<'s, T> Slots<'s, T> {
         let Some((index, generation, slot)) = place else { return Err(Full) };
         *slot = Slot::Occupied { generation, value };
         self.used += 1;
+        self.extent = self.extent.max(index + 1);
         Ok(Id { index: index as u32, generation, table: PhantomData })
     }
 
@@ -176,7 +185,11 @@ impl<'s, T> Slots<'s, T> {
         self.get(id)?;
         let slot = &mut self.mem[id.index()];
         self.used -= 1;
-        match core::mem::replace(slot, Slot::Vacant { generation: id.generation.wrapping_add(1) }) {
+        let slot = core::mem::replace(slot, Slot::Vacant { generation: id.generation.wrapping_add(1) });
+        while self.extent.checked_sub(1).is_some_and(|last| matches!(self.mem[last], Slot::Vacant { .. })) {
+            self.extent -= 1;
+        }
+        match slot {
             Slot::Occupied { value, .. } => Some(value),
             Slot::Vacant { .. } => None,
         }
@@ -213,7 +226,7 @@ impl<'s, T> Slots<'s, T> {
 
     /// All entries, in order of place.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        self.mem.iter().enumerate().filter_map(|(index, slot)| match slot {
+        self.mem[..self.extent].iter().enumerate().filter_map(|(index, slot)| match slot {
             Slot::Occupied { generation, value } => {
                 Some((Id { index: index as u32, generation: *generation, table: PhantomData }, value))
             }
@@ -223,7 +236,7 @@ impl<'s, T> Slots<'s, T> {
 
     /// All entries, in order of place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Id<T>, &mut T)> {
-        self.mem.iter_mut().enumerate().filter_map(|(index, slot)| match slot {
+        self.mem[..self.extent].iter_mut().enumerate().filter_map(|(index, slot)| match slot {
             Slot::Occupied { generation, value } => {
                 Some((Id { index: index as u32, generation: *generation, table: PhantomData }, value))
             }
@@ -275,7 +288,10 @@ mod tests {
                     let (id, value) = model.swap_remove(usize::from(v) % model.len());
                     if table.remove(id) != Some(value) { return false; }
                 }
-                table.len() == model.len() && model.iter().all(|(id, v)| table.get(*id) == Some(v))
+                let places = model.iter().map(|(id, _)| id.index() + 1);
+                table.extent() == places.max().unwrap_or(0)
+                    && table.iter().count() == model.len()
+                    && table.len() == model.len() && model.iter().all(|(id, v)| table.get(*id) == Some(v))
             })
         }
     }

@@ -12,6 +12,11 @@ pub const MESSAGE_LEN_MAX: usize = 1372;
 /// Most relays in one share-relays packet.
 const SHARED_RELAYS_MAX: usize = 3;
 
+/// First bytes of lossless packets that applications define (`tox.h`).
+pub const CUSTOM_LOSSLESS: core::ops::RangeInclusive<u8> = 160..=191;
+/// First bytes of lossy packets that applications define; 192 to 199 are audio and video.
+pub const CUSTOM_LOSSY: core::ops::RangeInclusive<u8> = 200..=254;
+
 /// First byte of each packet.
 pub mod id {
     #![allow(missing_docs, reason = "the names are the protocol's own")]
@@ -58,6 +63,8 @@ pub enum Packet<'a> {
     Message(&'a [u8]),
     /// 1 to 1372 bytes of what the sender does.
     Action(&'a [u8]),
+    /// What applications define, first byte included.
+    Custom(&'a [u8]),
 }
 
 impl<'a> Packet<'a> {
@@ -88,6 +95,10 @@ impl<'a> Packet<'a> {
             id::TYPING => Self::Typing(r.u8()?),
             id::MESSAGE => Self::Message(fits(r.rest(), 1, MESSAGE_LEN_MAX)?),
             id::ACTION => Self::Action(fits(r.rest(), 1, MESSAGE_LEN_MAX)?),
+            id if CUSTOM_LOSSLESS.contains(&id) => {
+                r.rest();
+                Self::Custom(bytes)
+            }
             _ => return None,
         };
         r.end()?;
@@ -109,6 +120,7 @@ impl<'a> Packet<'a> {
             Self::Typing(typing) => w.u8(id::TYPING).u8(*typing),
             Self::Message(text) => w.u8(id::MESSAGE).bytes(text),
             Self::Action(text) => w.u8(id::ACTION).bytes(text),
+            Self::Custom(bytes) => w.bytes(bytes),
         };
         w.len()
     }
@@ -122,7 +134,7 @@ mod tests {
 
     quickcheck! {
         fn emit_after_parse_is_identity(id: u8, content: Vec<u8>) -> bool {
-            let ids = [16, 17, 18, 24, 25, 48, 49, 50, 51, 64, 65, id];
+            let ids = [16, 17, 18, 24, 25, 48, 49, 50, 51, 64, 65, 160, 191, id];
             ids.iter().all(|id| {
                 let bytes: Vec<u8> = core::iter::once(*id).chain(content.iter().copied()).collect();
                 let mut out = [0; 1500];

@@ -54,11 +54,11 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let result = match cli.command {
-        Command::Demo => smol::block_on(demo::run()),
-        Command::Headless(options) => smol::block_on(headless::run(options)),
-        Command::Chat(options) => smol::block_on(chat::run(options)),
+        Command::Demo => smol::future::block_on(demo::run()),
+        Command::Headless(options) => smol::future::block_on(headless::run(options)),
+        Command::Chat(options) => smol::future::block_on(chat::run(options)),
         Command::Id(options) => id::run(options),
-        Command::Node(options) => smol::block_on(node::run(options)),
+        Command::Node(options) => smol::future::block_on(node::run(options)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

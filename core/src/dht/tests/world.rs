@@ -5,7 +5,7 @@ use crate::dht::{BootstrapInfo, Candidate, Dht, DhtNote, NodeEntry, Search};
 use crate::storage::{Mem, Slot, Slots};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
-use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Frame};
+use crate::{DATAGRAM_MAX, Disposition, Endpoint, Frame};
 use core::time::Duration;
 use std::boxed::Box;
 use std::collections::BTreeMap;

@@ -42,7 +42,7 @@ const PARALLEL: usize = 3;
 
 /// A node that holds our announcement, or shall.
 #[derive(Debug)]
-pub struct SelfNode {
+pub(crate) struct SelfNode {
     stored: bool,
     unanswered: u8,
     /// How often in a row it took the ping id and did not store us.
@@ -60,7 +60,7 @@ pub struct SelfNode {
 
 impl SelfNode {
     /// What static storage is filled with: all zeros.
-    pub const VACANT: Self = Self {
+    pub(crate) const VACANT: Self = Self {
         stored: false,
         unanswered: 0,
         refused: 0,
@@ -187,9 +187,7 @@ impl<'s> Announcement<'s> {
         nodes: &PathNodes<'_>,
         requests: &mut Requests<'_>,
     ) {
-        for node in self.mem.iter_mut().filter(|node| node.stored && !paths.is_alive(now, nodes, node.path)) {
-            (node.stored, node.due) = (false, now);
-        }
+        self.paths_given_up(now, paths, nodes);
         if now.reached(self.last_sent, INTERVAL) {
             let quiet = self.mem.iter_mut().filter(|node| !node.is_vacant()).min_by_key(|node| node.sent);
             if let Some(node) = quiet.filter(|node| now.reached(node.sent, INTERVAL)) {
@@ -199,6 +197,13 @@ impl<'s> Announcement<'s> {
         }
         if self.populate_at <= now {
             self.populate(now, me, nodes, requests);
+        }
+    }
+
+    /// Where answers would come back over a path that is gone, we are announced again.
+    pub(super) fn paths_given_up(&mut self, now: Instant, paths: &Paths<'_>, nodes: &PathNodes<'_>) {
+        for node in self.mem.iter_mut().filter(|node| node.stored && !paths.is_alive(now, nodes, node.path)) {
+            (node.stored, node.due) = (false, now);
         }
     }
 

@@ -22,11 +22,11 @@ mod tests;
 #[cfg(test)]
 mod world;
 
-pub use announce::SelfNode;
-pub use nodes::PathNode;
-pub use paths::Path;
-pub use pending::Pending;
-pub use search::OnionFriend;
+pub(crate) use announce::SelfNode;
+pub(crate) use nodes::PathNode;
+pub(crate) use paths::Path;
+pub(crate) use pending::Pending;
+pub(crate) use search::OnionFriend;
 
 use crate::Env;
 use crate::crypto::PublicKey;
@@ -140,6 +140,15 @@ impl<'s> OnionClient<'s> {
     pub(crate) fn add_node(&mut self, now: Instant, node: NodeInfo) {
         if self.nodes.add(now, node) {
             self.announcement.newcomer(now);
+        }
+    }
+
+    /// The DHT node with this key is known to have left: paths through it are given up, and we announce ourselves anew where
+    /// answers would have come through them. If it is there after all, the DHT hears it and it is added again.
+    pub(crate) fn node_left(&mut self, now: Instant, key: &PublicKey) {
+        if let Some(at) = self.nodes.forget(key) {
+            self.paths.give_up(&at);
+            self.announcement.paths_given_up(now, &self.paths, &self.nodes);
         }
     }
 

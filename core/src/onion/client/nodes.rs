@@ -26,7 +26,7 @@ const STALE_S: u32 = 600;
 
 /// A node that may serve in paths.
 #[derive(Debug)]
-pub struct PathNode {
+pub(crate) struct PathNode {
     blame: u8,
     bootstrap: bool,
     at: Endpoint,
@@ -37,7 +37,7 @@ pub struct PathNode {
 
 impl PathNode {
     /// What static storage is filled with: all zeros.
-    pub const VACANT: Self =
+    pub(crate) const VACANT: Self =
         Self { blame: 0, bootstrap: false, at: Endpoint::UNSPECIFIED, heard_s: 0, key: PublicKey::ZERO };
 
     const fn is_vacant(&self) -> bool {
@@ -85,6 +85,12 @@ impl<'s> PathNodes<'s> {
         *place = PathNode { blame: 0, bootstrap: false, at: node.at, heard_s, key: node.key };
         self.newest = now;
         true
+    }
+
+    /// Takes a node out; where it was.
+    pub(super) fn forget(&mut self, key: &PublicKey) -> Option<Endpoint> {
+        let known = self.mem.iter_mut().find(|known| !known.is_vacant() && !known.bootstrap && known.key == *key)?;
+        Some(core::mem::replace(known, PathNode::VACANT).at)
     }
 
     /// A configured node, used while no live one is known. A full table refuses it.

@@ -41,7 +41,7 @@ pub(super) enum Group {
 
 /// A path.
 #[derive(Debug)]
-pub struct Path {
+pub(crate) struct Path {
     id: PathId,
     failures: u8,
     /// Something came back through it.
@@ -57,7 +57,7 @@ pub struct Path {
 
 impl Path {
     /// What static storage is filled with: all zeros.
-    pub const VACANT: Self = Self {
+    pub(crate) const VACANT: Self = Self {
         id: PathId::NONE,
         failures: 0,
         confirmed: false,
@@ -163,6 +163,13 @@ impl<'s> Paths<'s> {
             if !path.confirmed {
                 nodes.blame(&path.at);
             }
+        }
+    }
+
+    /// Ends all paths through this address.
+    pub(super) fn give_up(&mut self, at: &Endpoint) {
+        for path in self.mem.iter_mut().filter(|path| path.at.contains(at)) {
+            *path = Path::VACANT;
         }
     }
 

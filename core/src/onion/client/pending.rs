@@ -35,7 +35,7 @@ enum Stage {
 
 /// An announce request that is to be sent, or not answered yet.
 #[derive(Debug)]
-pub struct Pending {
+pub(crate) struct Pending {
     stage: Stage,
     /// The request carried the ping id that this node gave over this path.
     pub(super) earned: bool,
@@ -53,7 +53,7 @@ pub struct Pending {
 
 impl Pending {
     /// What static storage is filled with: all zeros.
-    pub const VACANT: Self = Self {
+    pub(crate) const VACANT: Self = Self {
         stage: Stage::Free,
         earned: false,
         owner: 0,

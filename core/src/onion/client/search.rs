@@ -65,7 +65,7 @@ impl FriendNode {
 
 /// A friend who is searched, and what we want to tell them. Sets of nodes are bit masks over `nodes`.
 #[derive(Debug)]
-pub struct OnionFriend {
+pub(crate) struct OnionFriend {
     pub(super) online: bool,
     /// Which data key came last.
     newest: u8,
@@ -87,7 +87,7 @@ pub struct OnionFriend {
 
 impl OnionFriend {
     /// What static storage is filled with: all zeros.
-    pub const VACANT: Self = Self {
+    pub(crate) const VACANT: Self = Self {
         online: false,
         newest: 0,
         ask: 0,

@@ -16,6 +16,8 @@ pub(super) const COMMANDS: &[(&str, &[&str])] = &[
     ("friends", &[]),
     ("set_typing", &["friend", "typing"]),
     ("send_message", &["friend", "text", "hex", "type"]),
+    ("send_lossless", &["friend", "hex"]),
+    ("send_lossy", &["friend", "hex"]),
     ("save", &["path", "password"]),
     ("freeze", &["seconds"]),
     ("quit", &["save"]),

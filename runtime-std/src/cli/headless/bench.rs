@@ -4,6 +4,7 @@ use super::{Failure, Headless};
 use bluering::core::{FriendId, MessageId, MessageKind, SendError};
 use bluering::{SentMessages, ToxEvent};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A run of messages under way, answered when the last one is acknowledged.
@@ -11,7 +12,7 @@ pub(super) struct Flood {
     /// The command's id, for the reply.
     id: Value,
     friend: FriendId,
-    bytes: usize,
+    text: Arc<[u8]>,
     count: u64,
     window: u64,
     sent: u64,
@@ -25,7 +26,7 @@ pub(super) struct Flood {
 impl Flood {
     pub(super) fn new(id: Value, friend: FriendId, bytes: usize, count: u64, window: u64) -> Self {
         let cost = Cost::start();
-        Self { id, friend, bytes, count, window, sent: 0, acked: 0, first: None, failed: None, cost }
+        Self { id, friend, text: vec![b'x'; bytes].into(), count, window, sent: 0, acked: 0, first: None, failed: None, cost }
     }
 
     /// Whether `event` is about this run and need not be printed.
@@ -100,14 +101,14 @@ impl Headless {
         let Some(flood) = &mut self.flood else { return Ok(()) };
         let due = if flood.failed.is_some() { 0 } else { flood.due() };
         if due > 0 {
-            let texts = (0..due).map(|_| vec![b'x'; flood.bytes]).collect();
+            let texts = std::iter::repeat_n(flood.text.clone(), usize::try_from(due).unwrap_or(usize::MAX));
             flood.took(self.tox.send_messages(flood.friend, MessageKind::Normal, texts).await?);
         }
-        let (seconds, cpu_seconds) = flood.cost.so_far();
         let reply = if let Some(error) = &flood.failed {
             json!({"id": flood.id, "ok": false, "cmd": "flood", "error": format!("flood: {error}")})
         } else if flood.acked >= flood.count {
-            json!({"id": flood.id, "ok": true, "cmd": "flood", "count": flood.count, "bytes": flood.bytes,
+            let (seconds, cpu_seconds) = flood.cost.so_far();
+            json!({"id": flood.id, "ok": true, "cmd": "flood", "count": flood.count, "bytes": flood.text.len(),
                    "seconds": seconds, "cpu_seconds": cpu_seconds})
         } else {
             return Ok(());

@@ -54,6 +54,8 @@ impl Headless {
             "friends" => self.friends().await.map_err(say)?,
             "set_typing" => self.set_typing(args).await?,
             "send_message" => self.send_message(args).await?,
+            "send_lossless" => self.send_custom(args, "tox_friend_send_lossless_packet", true).await?,
+            "send_lossy" => self.send_custom(args, "tox_friend_send_lossy_packet", false).await?,
             "save" => self.save(args).await?,
             "freeze" => self.freeze(args).await?,
             "quit" => self.quit(args).await?,
@@ -164,6 +166,13 @@ impl Headless {
         let friend = self.friend(args, "tox_self_set_typing").await?;
         let set = self.tox.set_typing(friend, args.flag_or("typing", true)?).await;
         set.map_err(|error| send_error("tox_self_set_typing", &error))?;
+        Ok(json!({}))
+    }
+
+    async fn send_custom(&self, args: &Args, call: &str, lossless: bool) -> Result<Value, String> {
+        let friend = self.friend(args, call).await?;
+        let sent = self.tox.send_custom(friend, args.hex("hex")?, lossless).await;
+        sent.map_err(|error| send_error(call, &error))?;
         Ok(json!({}))
     }
 
@@ -287,6 +296,7 @@ pub(super) fn send_error(call: &str, error: &CommandError<SendError>) -> String 
         CommandError::Refused(SendError::Empty) => "EMPTY",
         CommandError::Refused(SendError::TooLong) => "TOO_LONG",
         CommandError::Refused(SendError::Full) => "SENDQ",
+        CommandError::Refused(SendError::BadId) => "INVALID",
     };
     format!("{call}: {name}")
 }

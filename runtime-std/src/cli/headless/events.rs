@@ -73,6 +73,10 @@ fn line(event: &ToxEvent) -> (&'static str, Value) {
             "message",
             json!({"friend": friend.index(), "type": kind_name(*kind), "text": text(words), "bytes": words.len()}),
         ),
+        ToxEvent::LosslessPacket { friend, data } => {
+            ("lossless_packet", json!({"friend": friend.index(), "hex": hex(data)}))
+        }
+        ToxEvent::LossyPacket { friend, data } => ("lossy_packet", json!({"friend": friend.index(), "hex": hex(data)})),
         ToxEvent::ReadReceipt { friend, message } => {
             ("read_receipt", json!({"friend": friend.index(), "message_id": message}))
         }
