@@ -33,7 +33,9 @@ impl Pair {
         ends.iter().for_each(|end| world.bootstrap(*end, hub));
         let [alice, bob] = ends;
         let bob_at_alice = world.add_friend(alice, bob, b"it is me");
-        assert!(world.run_until(MINUTE, |w| w.heard(bob).iter().any(|(_, e)| matches!(e, Heard::FriendRequest { .. }))));
+        assert!(
+            world.run_until(MINUTE, |w| w.heard(bob).iter().any(|(_, e)| matches!(e, Heard::FriendRequest { .. })))
+        );
         let key = world.node(alice).tox_id().public_key;
         let Ok(alice_at_bob) = world.with(bob, |node, now| node.accept(now, key)) else { panic!("not accepted") };
         let mut pair = Self { world, hub, ends, friends: [bob_at_alice, alice_at_bob], sent: Default::default() };
@@ -46,9 +48,8 @@ impl Pair {
     fn say(&mut self) {
         for i in 0..2 {
             let (friend, text) = (self.friends[i], format!("{i}: {}", self.sent[i].len()).into_bytes());
-            let said = self.world.with(self.ends[i], |node, now| {
-                node.send_message(now, friend, MessageKind::Normal, &text)
-            });
+            let said =
+                self.world.with(self.ends[i], |node, now| node.send_message(now, friend, MessageKind::Normal, &text));
             assert!(said.is_ok(), "{said:?} after {}", self.sent[i].len());
             self.sent[i].push(text);
         }
@@ -121,7 +122,7 @@ fn replays_change_nothing() {
                 pair.world.run_for(MILLI);
             }
         }
-        assert!(log.len() > 500, "{} packets", log.len());
+        assert!(log.len() > 300, "{} packets", log.len());
         assert!(bytes_out < bytes_in, "{bytes_in} bytes in, {bytes_out} out");
         pair.world.run_for(Duration::from_secs(5));
         let after: Vec<usize> = pair.ends.iter().map(|end| pair.world.heard(*end).len()).collect();
@@ -140,7 +141,7 @@ fn floods_of_requests_do_not_disturb_a_chat() {
         let mut noise = Noise::new(seed);
         let targets = [pair.hub, pair.ends[0], pair.ends[1]];
         let mut follow_ups = 0;
-        for round in 0..400 {
+        for round in 0..800 {
             for to in targets {
                 let attacker = Attacker::new(&mut noise);
                 let key = pair.world.node(to).dht_key();
@@ -158,15 +159,15 @@ fn floods_of_requests_do_not_disturb_a_chat() {
                 let answer = bytes.saturating_sub(if packets == 2 { 82 } else { 0 });
                 assert!(answer as f64 <= AMPLIFICATION * packet.len() as f64, "{answer} bytes to {:#04x}", packet[0]);
             }
-            if round % 8 == 0 {
+            if round % 16 == 0 {
                 pair.say();
             }
-            pair.world.run_for(3 * MILLI);
+            pair.world.run_for(MILLI);
         }
         pair.world.run_for(Duration::from_secs(2));
         pair.assert_unharmed();
         assert!(follow_ups <= 3 * (32 + 16 * 4), "{follow_ups} newcomers were pinged");
-        assert!(pair.world.node(pair.ends[0]).stats().dropped(DropReason::RateLimited) > 0 || limits == Limits::DESKTOP);
+        assert!(pair.world.node(pair.ends[0]).stats().dropped(DropReason::RateLimited) > 0);
         assert!(pair.world.node(pair.ends[0]).known_nodes().count() <= 3, "nobody enters the lists without an answer");
     }
 }

@@ -1,5 +1,7 @@
 //! Somebody on the network who has keys and real encoders, but no node: makes packets one by one, true or false.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use bluering_core::Endpoint;
 use bluering_core::crypto::{Nacl, Nonce, PublicKey, SecretKey, Suite};
 use bluering_core::wire::dht::{BOX_AT, NodesRequest, NodesResponse, Outer, Ping, TEXT_AT};
@@ -16,36 +18,36 @@ use rand_core::{Rng, SeedableRng};
 const MAC: usize = 16;
 
 /// Deterministic randomness.
-pub struct Noise(ChaCha8Rng);
+pub(crate) struct Noise(ChaCha8Rng);
 
 impl Noise {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0.next_u32() as usize % n.max(1)
     }
 
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.0.fill_bytes(&mut bytes);
         bytes
     }
 
-    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.0.fill_bytes(&mut bytes);
         bytes
     }
 
     /// A public address at which no node of a world is.
-    pub fn address(&mut self) -> Endpoint {
+    pub(crate) fn address(&mut self) -> Endpoint {
         let [a, b, c, port] = self.array();
         Endpoint::v4([51, a, b, c], 1000 + u16::from(port))
     }
 
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
         }
@@ -53,30 +55,36 @@ impl Noise {
 }
 
 /// A key pair and an address.
-pub struct Attacker {
+pub(crate) struct Attacker {
     secret: SecretKey,
-    pub key: PublicKey,
-    pub at: Endpoint,
+    pub(crate) key: PublicKey,
+    pub(crate) at: Endpoint,
     nonce: Nonce,
 }
 
 impl Attacker {
-    pub fn new(noise: &mut Noise) -> Self {
+    pub(crate) fn new(noise: &mut Noise) -> Self {
         let secret = SecretKey::from_bytes(noise.array());
         let (key, at) = (secret.public_key(), noise.address());
         Self { secret, key, at, nonce: Nonce(noise.array()) }
     }
 
-    pub fn ping_request(&self, to: &PublicKey) -> Vec<u8> {
+    pub(crate) fn ping_request(&self, to: &PublicKey) -> Vec<u8> {
         self.packet(kind::PING_REQUEST, to, |w| Ping { kind: kind::PING_REQUEST, id: 7 }.emit(w))
     }
 
-    pub fn nodes_request(&self, to: &PublicKey, target: PublicKey) -> Vec<u8> {
+    pub(crate) fn nodes_request(&self, to: &PublicKey, target: PublicKey) -> Vec<u8> {
         self.packet(kind::NODES_REQUEST, to, |w| NodesRequest { target, id: 7 }.emit(w))
     }
 
     /// An honest answer to a ping; to a nodes request one that names `victim` four times, as nodes next to what is searched.
-    pub fn answer(&self, to: &PublicKey, request: &[u8], victim: Endpoint, noise: &mut Noise) -> Option<Vec<u8>> {
+    pub(crate) fn answer(
+        &self,
+        to: &PublicKey,
+        request: &[u8],
+        victim: Endpoint,
+        noise: &mut Noise,
+    ) -> Option<Vec<u8>> {
         let outer = Outer::parse(request)?;
         let text = self.open(to, &outer.nonce, outer.boxed)?;
         if let Some(ping) = Ping::parse(&text).filter(|ping| ping.kind == kind::PING_REQUEST) {
@@ -92,7 +100,7 @@ impl Attacker {
         Some(self.packet(kind::NODES_RESPONSE, to, |w| NodesResponse::emit_list(w, &nodes, id)))
     }
 
-    pub fn cookie_request(&self, to: &PublicKey, claimed: PublicKey) -> Vec<u8> {
+    pub(crate) fn cookie_request(&self, to: &PublicKey, claimed: PublicKey) -> Vec<u8> {
         let mut packet = vec![0; COOKIE_REQUEST_LEN];
         CookieRequest { dht: self.key, nonce: self.nonce }.emit(&mut packet);
         CookieRequestText { peer: claimed, echo: 7 }.emit(&mut packet[COOKIE_REQUEST_BOX + MAC..]);
@@ -101,7 +109,7 @@ impl Attacker {
     }
 
     /// As a node gets it from the last relay, with a return header that only that relay understands.
-    pub fn announce_request(&self, to: &PublicKey, search: PublicKey) -> Vec<u8> {
+    pub(crate) fn announce_request(&self, to: &PublicKey, search: PublicKey) -> Vec<u8> {
         let mut packet = vec![0; 1024];
         let request = AnnounceRequest { ping_id: [0; 32], search, data_key: PublicKey::ZERO, sendback: [9; 8] };
         let key = Nacl.agree(&self.secret, to).expect("a good key");
@@ -112,7 +120,7 @@ impl Attacker {
     }
 
     /// What a node answered to such a request of ours: the key for onion data of whom we searched.
-    pub fn data_key(&self, from: &PublicKey, packet: &[u8]) -> Option<PublicKey> {
+    pub(crate) fn data_key(&self, from: &PublicKey, packet: &[u8]) -> Option<PublicKey> {
         let answer = packet.get(1 + RETURN_3..)?;
         let header = ResponseHeader::parse(answer)?;
         let text = self.open(from, &header.nonce, &answer[RESPONSE_BOX_AT..])?;
@@ -124,7 +132,7 @@ impl Attacker {
     }
 
     /// Onion data (0x86) from us: "my DHT key is `claimed`".
-    pub fn dht_key_announce(&self, receiver: &PublicKey, data_key: &PublicKey, claimed: PublicKey) -> Vec<u8> {
+    pub(crate) fn dht_key_announce(&self, receiver: &PublicKey, data_key: &PublicKey, claimed: PublicKey) -> Vec<u8> {
         let mut buf = vec![0; 1400];
         let mut w = Writer::new(&mut buf[data::REQUEST_DATA_AT..]);
         DhtKeyAnnounce { no_replay: 1, dht_key: claimed, nodes: PackedNodes::EMPTY }.emit(&mut w);
