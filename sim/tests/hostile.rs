@@ -172,6 +172,36 @@ fn floods_of_requests_do_not_disturb_a_chat() {
     }
 }
 
+/// The same flood from the start, and hundreds who announce themselves wherever they can: two friends meet nevertheless.
+#[test]
+fn friends_meet_in_a_flood() {
+    for (seed, limits) in [(10, Limits::DESKTOP), (11, Limits::MICRO)] {
+        let mut world = World::new(seed);
+        let hub = world.add(&Limits::SERVER);
+        let ends = [world.add(&limits), world.add(&limits)];
+        let mut noise = Noise::new(seed);
+        for _ in 0..300 {
+            announce(&mut world, &Attacker::new(&mut noise), hub);
+        }
+        ends.iter().for_each(|end| world.bootstrap(*end, hub));
+        world.befriend(ends[0], ends[1]);
+        let start = world.now();
+        while !ends.iter().all(|end| is_online(&world, *end)) {
+            assert!(world.now().since(start) < Duration::from_secs(10), "{limits:?}");
+            for to in [hub, ends[0], ends[1]] {
+                let (attacker, key) = (Attacker::new(&mut noise), world.node(to).dht_key());
+                let packet = match noise.below(3) {
+                    0 => attacker.cookie_request(&key, world.node(ends[0]).tox_id().public_key),
+                    1 => attacker.nodes_request(&key, world.node(ends[1]).dht_key()),
+                    _ => attacker.ping_request(&key),
+                };
+                let _ = world.inject(to, attacker.at, &packet);
+            }
+            world.run_for(2 * MILLI);
+        }
+    }
+}
+
 /// Every kind of packet with every length, filled with noise, to everybody.
 #[test]
 fn garbage_is_dropped() {
@@ -305,4 +335,20 @@ fn ask_for_data_key(world: &mut World, attacker: &Attacker, hub: NodeId, whom: P
     let answers = world.strays();
     let answer = answers.iter().find(|(_, to, _)| *to == attacker.at).expect("an announce response");
     attacker.data_key(&key, &answer.2).expect("the key is announced there")
+}
+
+/// Announces an attacker at `hub`, in the two steps that it takes.
+fn announce(world: &mut World, attacker: &Attacker, hub: NodeId) {
+    let key = world.node(hub).dht_key();
+    let mut ping_id = [0; 32];
+    for step in 0..2 {
+        world.strays();
+        let request = attacker.announce(&key, ping_id);
+        let _ = world.inject(hub, attacker.at, &request);
+        let answers = world.strays();
+        let answer = answers.iter().find(|(_, to, _)| *to == attacker.at).expect("an announce response");
+        let (id, stored) = attacker.ping_id(&key, &answer.2).expect("a ping id");
+        assert_eq!(stored, step == 1);
+        ping_id = id;
+    }
 }

@@ -5,7 +5,7 @@
 use bluering_core::Endpoint;
 use bluering_core::crypto::{Nacl, Nonce, PublicKey, SecretKey, Suite};
 use bluering_core::wire::dht::{BOX_AT, NodesRequest, NodesResponse, Outer, Ping, TEXT_AT};
-use bluering_core::wire::onion::announce::{REQUEST_BOX_AT, RESPONSE_BOX_AT, RESPONSE_PLAIN_AT};
+use bluering_core::wire::onion::announce::RESPONSE_BOX_AT;
 use bluering_core::wire::onion::{
     AnnounceRequest, AnnounceResponse, DataKeys, DhtKeyAnnounce, RETURN_3, ResponseHeader, Stored, data,
 };
@@ -110,25 +110,44 @@ impl Attacker {
 
     /// As a node gets it from the last relay, with a return header that only that relay understands.
     pub(crate) fn announce_request(&self, to: &PublicKey, search: PublicKey) -> Vec<u8> {
+        self.request(to, AnnounceRequest { ping_id: [0; 32], search, data_key: PublicKey::ZERO, sendback: [9; 8] })
+    }
+
+    /// The same to be found oneself.
+    pub(crate) fn announce(&self, to: &PublicKey, ping_id: [u8; 32]) -> Vec<u8> {
+        self.request(to, AnnounceRequest { ping_id, search: self.key, data_key: self.key, sendback: [9; 8] })
+    }
+
+    fn request(&self, to: &PublicKey, request: AnnounceRequest) -> Vec<u8> {
         let mut packet = vec![0; 1024];
-        let request = AnnounceRequest { ping_id: [0; 32], search, data_key: PublicKey::ZERO, sendback: [9; 8] };
         let key = Nacl.agree(&self.secret, to).expect("a good key");
         let len = request.seal(&Nacl, &key, &self.nonce, &self.key, &mut packet);
         packet.truncate(len + RETURN_3);
-        assert!(REQUEST_BOX_AT < len);
         packet
     }
 
-    /// What a node answered to such a request of ours: the key for onion data of whom we searched.
+    /// What a node answered to a search of ours: the key for onion data of whom we searched.
     pub(crate) fn data_key(&self, from: &PublicKey, packet: &[u8]) -> Option<PublicKey> {
-        let answer = packet.get(1 + RETURN_3..)?;
-        let header = ResponseHeader::parse(answer)?;
-        let text = self.open(from, &header.nonce, &answer[RESPONSE_BOX_AT..])?;
-        assert_eq!(RESPONSE_BOX_AT + MAC, RESPONSE_PLAIN_AT);
-        match AnnounceResponse::parse(&text, false)?.stored {
+        match self.stored(from, packet)? {
             Stored::Found { data_key } => Some(data_key),
             Stored::No { .. } | Stored::Announced { .. } => None,
         }
+    }
+
+    /// What a node answered to an announcement of ours: the next ping id, and whether we are announced.
+    pub(crate) fn ping_id(&self, from: &PublicKey, packet: &[u8]) -> Option<([u8; 32], bool)> {
+        match self.stored(from, packet)? {
+            Stored::No { ping_id } => Some((ping_id, false)),
+            Stored::Announced { ping_id } => Some((ping_id, true)),
+            Stored::Found { .. } => None,
+        }
+    }
+
+    fn stored(&self, from: &PublicKey, packet: &[u8]) -> Option<Stored> {
+        let answer = packet.get(1 + RETURN_3..)?;
+        let header = ResponseHeader::parse(answer)?;
+        let text = self.open(from, &header.nonce, &answer[RESPONSE_BOX_AT..])?;
+        Some(AnnounceResponse::parse(&text, false)?.stored)
     }
 
     /// Onion data (0x86) from us: "my DHT key is `claimed`".
