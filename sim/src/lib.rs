@@ -11,4 +11,4 @@ mod env;
 mod world;
 
 pub use env::SimEnv;
-pub use world::{Heard, NodeId, World};
+pub use world::{Flight, Heard, NodeId, World};

@@ -76,6 +76,19 @@ pub struct World {
     pub datagrams: u64,
     /// A hash (FNV-1a) over all that was sent, to compare runs.
     pub digest: u64,
+    record: Option<Vec<Flight>>,
+    strays: Option<Vec<(NodeId, Endpoint, Vec<u8>)>>,
+}
+
+/// A datagram that was sent between two nodes, recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// The sender.
+    pub from: NodeId,
+    /// The receiver.
+    pub to: NodeId,
+    /// The datagram.
+    pub bytes: Vec<u8>,
 }
 
 /// A node and what its application heard.
@@ -85,6 +98,8 @@ struct Host {
     scratch: Scratch,
     heard: Vec<(Instant, Heard)>,
     persists: u32,
+    /// Datagrams and bytes that it sent.
+    sent: (u64, u64),
     /// The application reads events.
     reading: bool,
     up: bool,
@@ -142,6 +157,8 @@ impl World {
             sequence: 0,
             datagrams: 0,
             digest: 0xcbf2_9ce4_8422_2325,
+            record: None,
+            strays: None,
         }
     }
 
@@ -176,6 +193,7 @@ impl World {
             scratch: Scratch::new(),
             heard: Vec::new(),
             persists: 0,
+            sent: (0, 0),
             reading: true,
             up: true,
             timer: Instant::FAR,
@@ -264,6 +282,27 @@ impl World {
     #[must_use]
     pub fn persists(&self, id: NodeId) -> u32 {
         self.nodes[id].persists
+    }
+
+    /// Datagrams and bytes that a node has sent so far, whether or not somebody received them.
+    #[must_use]
+    pub fn sent(&self, id: NodeId) -> (u64, u64) {
+        self.nodes[id].sent
+    }
+
+    /// Records the datagrams between nodes from now on.
+    pub fn record(&mut self) {
+        self.record = Some(Vec::new());
+    }
+
+    /// Ends the recording and gives it away, in the order of sending.
+    pub fn recorded(&mut self) -> Vec<Flight> {
+        self.record.take().unwrap_or_default()
+    }
+
+    /// Datagrams since the last call to addresses where no node is: from whom, where to, what. The first call starts it.
+    pub fn strays(&mut self) -> Vec<(NodeId, Endpoint, Vec<u8>)> {
+        self.strays.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Delivers arbitrary bytes to `to`, as if sent by `from`; returns what became of them.
@@ -356,12 +395,19 @@ impl World {
 
     fn send(&mut self, from: NodeId, to: Endpoint, bytes: Vec<u8>) {
         self.datagrams += 1;
+        let (datagrams, total) = &mut self.nodes[from].sent;
+        (*datagrams, *total) = (*datagrams + 1, *total + bytes.len() as u64);
         for byte in &bytes {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        if let Some(to) = self.addresses.get(&(to.ip(), to.port())).copied() {
-            self.schedule(self.now + self.latency, Happening::Datagram { to, from, bytes });
+        let Some(to) = self.addresses.get(&(to.ip(), to.port())).copied() else {
+            self.strays.iter_mut().for_each(|strays| strays.push((from, to, bytes.clone())));
+            return;
+        };
+        if let Some(record) = &mut self.record {
+            record.push(Flight { from, to, bytes: bytes.clone() });
         }
+        self.schedule(self.now + self.latency, Happening::Datagram { to, from, bytes });
     }
 
     fn schedule(&mut self, at: Instant, happening: Happening) {

@@ -47,6 +47,11 @@ use search::Goal;
 const NEWCOMER_EVERY: Duration = Duration::from_micros(62_500);
 /// And this many at once.
 const NEWCOMER_BURST: u32 = 32;
+/// Nodes that others named, or that are hinted at, get one packet in this time on average: liars can name whom they like,
+/// and each name costs a key agreement.
+const NAMED_EVERY: Duration = Duration::from_millis(10);
+/// And this many at once: enough for every search of many friends to start at full speed.
+const NAMED_BURST: u32 = 128;
 /// Bootstrap info is answered once in this time: the request proves no address.
 const INFO_EVERY: Duration = Duration::from_millis(50);
 /// And this many at once.
@@ -90,6 +95,7 @@ pub(crate) struct Dht<'s> {
     info: Option<BootstrapInfo<'s>>,
     ids: RequestIds,
     newcomer_tokens: Tokens,
+    named_tokens: Tokens,
     info_tokens: Tokens,
     /// Our DHT key, known from [`Dht::start`] on.
     me: PublicKey,
@@ -114,6 +120,7 @@ impl<'s> Dht<'s> {
             info,
             ids: RequestIds::new(seed),
             newcomer_tokens: Tokens::new(NEWCOMER_EVERY, NEWCOMER_BURST),
+            named_tokens: Tokens::new(NAMED_EVERY, NAMED_BURST),
             info_tokens: Tokens::new(INFO_EVERY, INFO_BURST),
             me: PublicKey::ZERO,
             connected_until: Instant::ZERO,
@@ -220,11 +227,12 @@ impl<'s> Dht<'s> {
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let lost = self.bootstraps.any_parked().then_some(self.connected_until);
         let waiting = self.candidates.has_waiting().then(|| self.newcomer_tokens.ready_at());
+        let urgent = self.candidates.urgent_since().map(|at| at.max(self.named_tokens.ready_at()));
         let searches = self.searches.values().map(Search::due).min();
         [
             (self.bootstraps.due(), Why::Bootstrap),
             (lost, Why::Bootstrap),
-            (self.candidates.urgent_since(), Why::DhtSearch),
+            (urgent, Why::DhtSearch),
             (waiting, Why::DhtPingAdd),
             (searches, Why::DhtSearch),
             (Some(self.close.due()), Why::DhtPing),

@@ -110,11 +110,10 @@ impl<'s> Dht<'s> {
     }
 
     fn next_candidate<E: Env>(&mut self, cx: &Cx<'_, 's, E>) -> Option<Intent> {
-        let token = cx.now >= self.newcomer_tokens.ready_at();
-        let (candidate, urgent) = self.candidates.poll(cx.now, token)?;
-        if !urgent {
-            self.newcomer_tokens.take(cx.now);
-        }
+        let (named, newcomer) = (self.named_tokens.ready_at() <= cx.now, self.newcomer_tokens.ready_at() <= cx.now);
+        let (candidate, urgent) = self.candidates.poll(cx.now, named, newcomer)?;
+        let tokens = if urgent { &mut self.named_tokens } else { &mut self.newcomer_tokens };
+        tokens.take(cx.now);
         Some(match candidate.packet {
             Packet::Ping => Intent::Ping(candidate.node),
             Packet::Nodes => Intent::Nodes(candidate.node, candidate.target),

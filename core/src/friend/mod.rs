@@ -101,8 +101,10 @@ pub struct Friend {
 
     /// The DHT key that the friend told us last; zero when unknown.
     pub(crate) dht_key: PublicKey,
-    /// The highest `no_replay` number seen in an announcement of that key.
+    /// The highest `no_replay` number seen in an announcement since the last session ended.
     no_replay: u64,
+    /// The highest of all.
+    no_replay_ever: u64,
     pub(crate) search: Option<SearchId>,
     pub(crate) session: Option<SessionId>,
     /// When the friend last told the DHT key, or was online.
@@ -255,8 +257,9 @@ impl<'s> Friends<'s> {
         self.table.iter_mut().find(|(_, friend)| friend.key == *key)
     }
 
-    pub(crate) fn find_by_dht_key(&mut self, key: &PublicKey) -> Option<(FriendId, &mut Friend)> {
-        self.table.iter_mut().find(|(_, friend)| friend.dht_key == *key)
+    /// Friends who say that this is their DHT key. More than one can say so, but only one tells the truth.
+    pub(crate) fn with_dht_key(&mut self, key: &PublicKey) -> impl Iterator<Item = (FriendId, &mut Friend)> {
+        self.table.iter_mut().filter(move |(_, friend)| friend.dht_key == *key)
     }
 
     pub(crate) fn deadline(&self) -> Option<Deadline> {
@@ -298,6 +301,7 @@ impl Friend {
             request_at: Instant::ZERO,
             dht_key: PublicKey::ZERO,
             no_replay: 0,
+            no_replay_ever: 0,
             search: None,
             session: None,
             told_at: Instant::ZERO,
@@ -331,10 +335,13 @@ impl Friend {
         true
     }
 
-    /// Whether an announced DHT key is news; remembers its number. A replayed announcement is not.
-    pub(crate) fn is_fresh_announce(&mut self, no_replay: u64) -> bool {
-        let fresh = no_replay > self.no_replay;
+    /// Whether an announced DHT key is news; remembers its number. A replayed announcement is not. While a session with
+    /// another key stands, only an announcement later than all others is: one from before the session would end it.
+    pub(crate) fn is_fresh_announce(&mut self, no_replay: u64, dht_key: &PublicKey) -> bool {
+        let outdates_session = self.session.is_some() && self.dht_key != *dht_key;
+        let fresh = no_replay > if outdates_session { self.no_replay_ever } else { self.no_replay };
         self.no_replay = self.no_replay.max(no_replay);
+        self.no_replay_ever = self.no_replay_ever.max(no_replay);
         fresh
     }
 

@@ -258,7 +258,7 @@ impl<'s, E: Env> Node<'s, E> {
         let now = self.shared.now;
         let Some(id) = self.friends.find(&from) else { return Disposition::Dropped(DropReason::Stranger) };
         let Some(friend) = self.friends.get_mut(id) else { return Disposition::Dropped(DropReason::Stranger) };
-        if !friend.is_fresh_announce(announce.no_replay) {
+        if !friend.is_fresh_announce(announce.no_replay, &announce.dht_key) {
             return Disposition::Dropped(DropReason::Duplicate);
         }
         for node in announce.nodes.udp() {
@@ -299,19 +299,21 @@ impl<'s, E: Env> Node<'s, E> {
         self.persist = true;
     }
 
-    /// A DHT node answered; if it is a friend's, the way to the friend is known.
+    /// A DHT node answered; if it is a friend's, the way to the friend is known. Its box proves the key, but not whose it is:
+    /// all who claim it are tried.
     fn dht_node_answered(&mut self, node: NodeInfo) {
         let now = self.shared.now;
         if self.closing {
             return;
         }
-        let Some((id, friend)) = self.friends.find_by_dht_key(&node.key) else { return };
-        friend.in_sight();
-        match friend.session {
-            Some(session) => self.sessions.set_endpoint(now, session, node.at),
-            None => {
-                if friend.may_open(now) {
-                    open_session(&mut self.sessions, &mut self.shared, id, friend, node.at);
+        for (id, friend) in self.friends.with_dht_key(&node.key) {
+            friend.in_sight();
+            match friend.session {
+                Some(session) => self.sessions.set_endpoint(now, session, node.at),
+                None => {
+                    if friend.may_open(now) {
+                        open_session(&mut self.sessions, &mut self.shared, id, friend, node.at);
+                    }
                 }
             }
         }

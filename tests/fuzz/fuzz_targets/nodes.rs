@@ -29,7 +29,11 @@ fn written(nodes: impl Iterator<Item = (NodeInfo, bool)>) -> Vec<u8> {
     for (node, tcp) in nodes {
         let mut buf = [0; NODE_LEN_MAX];
         let mut w = Writer::new(&mut buf);
-        if tcp { node.emit_tcp(&mut w) } else { node.emit(&mut w) }
+        if tcp {
+            node.emit_tcp(&mut w)
+        } else {
+            node.emit(&mut w)
+        }
         let len = w.len();
         out.extend_from_slice(&buf[..len]);
     }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use bluering_core::wire::session::{
-    COOKIE_REQUEST_BOX, COOKIE_RESPONSE_BOX, CONTENT_LEN_MAX, CookieRequest, CookieRequestText, CookieResponse,
+    CONTENT_LEN_MAX, COOKIE_REQUEST_BOX, COOKIE_RESPONSE_BOX, CookieRequest, CookieRequestText, CookieResponse,
     CookieResponseText, CookieText, DATA_LEN_MAX, DataText, HANDSHAKE_BOX, Handshake, HandshakeText, data_nonce,
 };
 use libfuzzer_sys::fuzz_target;
