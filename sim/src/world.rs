@@ -300,7 +300,8 @@ impl World {
         self.record.take().unwrap_or_default()
     }
 
-    /// Datagrams since the last call to addresses where no node is: from whom, where to, what. The first call starts it.
+    /// Datagrams since the last call to addresses where no node is: from whom, where to, what. The first call starts
+    /// it.
     pub fn strays(&mut self) -> Vec<(NodeId, Endpoint, Vec<u8>)> {
         self.strays.replace(Vec::new()).unwrap_or_default()
     }

@@ -94,8 +94,8 @@ fn is_online(world: &World, id: NodeId) -> bool {
     node.friends().any(|friend| node.friend(friend).is_some_and(|f| f.connection == Connection::Udp))
 }
 
-/// Everything that was ever sent comes again: whole, bent, cut, longer, from its sender and from elsewhere, and in an order
-/// that has nothing to do with the first.
+/// Everything that was ever sent comes again: whole, bent, cut, longer, from its sender and from elsewhere, and in an
+/// order that has nothing to do with the first.
 #[test]
 fn replays_change_nothing() {
     for (seed, limits) in [(1, Limits::DESKTOP), (2, Limits::MICRO)] {
@@ -178,7 +178,8 @@ fn floods_of_requests_do_not_disturb_a_chat() {
     }
 }
 
-/// The same flood from the start, and hundreds who announce themselves wherever they can: two friends meet nevertheless.
+/// The same flood from the start, and hundreds who announce themselves wherever they can: two friends meet
+/// nevertheless.
 #[test]
 fn friends_meet_in_a_flood() {
     for (seed, limits) in [(10, Limits::DESKTOP), (11, Limits::MICRO)] {

@@ -151,8 +151,8 @@ fn a_request_costs_one_agreement() {
     }
 }
 
-/// A node that we asked answers again and again, and names other nodes each time. Each name is a request to somebody, but
-/// soon no longer at once.
+/// A node that we asked answers again and again, and names other nodes each time. Each name is a request to somebody,
+/// but soon no longer at once.
 #[test]
 fn answers_that_name_nodes_cost_little() {
     for limits in [Limits::DESKTOP, Limits::MICRO] {

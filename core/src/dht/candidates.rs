@@ -1,8 +1,8 @@
 //! Nodes that are not known yet and shall get a packet: named by others, or newcomers that asked us something.
 //!
-//! The table is a queue and a short memory at once. A node that was asked stays in it, so that eight neighbours who all name
-//! it make us ask once; the pauses grow while it does not answer. When the table is full, who was asked longest ago makes
-//! room first, then who waits and is farthest from us.
+//! The table is a queue and a short memory at once. A node that was asked stays in it, so that eight neighbours who all
+//! name it make us ask once; the pauses grow while it does not answer. When the table is full, who was asked longest
+//! ago makes room first, then who waits and is farthest from us.
 
 use super::entry::PEER_GAP;
 use crate::Endpoint;
@@ -104,8 +104,8 @@ impl<'s> Candidates<'s> {
         }
     }
 
-    /// The next that is to be sent to, and whether it is urgent: those first; each sort only if it `may` be sent to. Marked
-    /// as sent.
+    /// The next that is to be sent to, and whether it is urgent: those first; each sort only if it `may` be sent to.
+    /// Marked as sent.
     pub(super) fn poll(&mut self, now: Instant, may_urgent: bool, may_waiting: bool) -> Option<(Candidate, bool)> {
         let urgent = if may_urgent { self.oldest(State::Urgent) } else { None };
         let i = urgent.or_else(|| if may_waiting { self.oldest(State::Waiting) } else { None })?;

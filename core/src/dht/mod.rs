@@ -47,8 +47,8 @@ use search::Goal;
 const NEWCOMER_EVERY: Duration = Duration::from_micros(62_500);
 /// And this many at once.
 const NEWCOMER_BURST: u32 = 32;
-/// Nodes that others named, or that are hinted at, get one packet in this time on average: liars can name whom they like,
-/// and each name costs a key agreement.
+/// Nodes that others named, or that are hinted at, get one packet in this time on average: liars can name whom they
+/// like, and each name costs a key agreement.
 const NAMED_EVERY: Duration = Duration::from_millis(10);
 /// And this many at once: enough for every search of many friends to start at full speed.
 const NAMED_BURST: u32 = 128;

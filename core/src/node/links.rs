@@ -299,8 +299,8 @@ impl<'s, E: Env> Node<'s, E> {
         self.persist = true;
     }
 
-    /// A DHT node answered; if it is a friend's, the way to the friend is known. Its box proves the key, but not whose it is:
-    /// all who claim it are tried.
+    /// A DHT node answered; if it is a friend's, the way to the friend is known. Its box proves the key, but not whose
+    /// it is: all who claim it are tried.
     fn dht_node_answered(&mut self, node: NodeInfo) {
         let now = self.shared.now;
         if self.closing {

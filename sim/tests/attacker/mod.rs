@@ -77,7 +77,8 @@ impl Attacker {
         self.packet(kind::NODES_REQUEST, to, |w| NodesRequest { target, id: 7 }.emit(w))
     }
 
-    /// An honest answer to a ping; to a nodes request one that names `victim` four times, as nodes next to what is searched.
+    /// An honest answer to a ping; to a nodes request one that names `victim` four times, as nodes next to what is
+    /// searched.
     pub(crate) fn answer(
         &self,
         to: &PublicKey,

@@ -1,4 +1,5 @@
-//! In steady state the core takes nothing from the heap: two friends exchange messages, and every allocation is counted.
+//! In steady state the core takes nothing from the heap: two friends exchange messages, and every allocation is
+//! counted.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks for")]
 #![expect(unsafe_code, reason = "a global allocator can only be counted by one of our own")]
