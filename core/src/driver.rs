@@ -1,8 +1,9 @@
 //! The loop that every runtime shares: [`pump`] drains a node into its [`Ports`].
 //!
-//! An adapter receives datagrams and hands them to [`Node::handle_datagram`], calls [`Node::handle_timeout`] when the deadline
-//! has come, runs commands, and after any of these calls [`pump`]. Then it sleeps on the returned [`Idle`]: until the deadline,
-//! the next datagram, a command, or, when something was blocked, until that is free again. It never polls.
+//! An adapter receives datagrams and hands them to [`Node::handle_datagram`], calls [`Node::handle_timeout`] when the
+//! deadline has come, runs commands, and after any of these calls [`pump`]. Then it sleeps on the returned [`Idle`]:
+//! until the deadline, the next datagram, a command, or, when something was blocked, until that is free again. It never
+//! polls.
 
 use crate::Endpoint;
 use crate::cx::Env;
@@ -103,8 +104,8 @@ fn send_all<E: Env, P: Ports>(node: &mut Node<'_, E>, now: Instant, scratch: &mu
     false
 }
 
-/// Whether there was any event, and whether the receiver is full. Room is asked for once per event: asking twice would race
-/// with its consumer.
+/// Whether there was any event, and whether the receiver is full. Room is asked for once per event: asking twice would
+/// race with its consumer.
 fn take_events<E: Env, P: Ports>(node: &mut Node<'_, E>, ports: &mut P) -> (bool, bool) {
     let mut any = false;
     loop {

@@ -56,7 +56,8 @@ pub enum MessageKind {
 pub enum Event<'a> {
     /// Whether friends can find us. `Udp` is first given when an onion path has carried an announce answer.
     SelfConnection(Connection),
-    /// Somebody who knows our Tox ID wants to be a friend. Accept with [`Node::accept`](crate::Node::accept), or do nothing.
+    /// Somebody who knows our Tox ID wants to be a friend. Accept with [`Node::accept`](crate::Node::accept), or do
+    /// nothing.
     FriendRequest {
         /// Their long-term key.
         key: PublicKey,

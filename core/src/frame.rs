@@ -42,7 +42,8 @@ impl<'b> Frame<'b> {
 pub enum Disposition {
     /// It changed something in the node, or confirmed what was known.
     Consumed,
-    /// Send the first `len` bytes of the same buffer to `to`. Dropping it is allowed: everything here is repeated by someone.
+    /// Send the first `len` bytes of the same buffer to `to`. Dropping it is allowed: everything here is repeated by
+    /// someone.
     Reply {
         /// Where to.
         to: Endpoint,

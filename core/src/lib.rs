@@ -1,8 +1,8 @@
 //! BlueRing's core: the whole Tox protocol as one state machine that does no I/O.
 //!
 //! Datagrams and timer calls go in; packets, actions and events come out. There is no clock, no socket, no thread, no
-//! allocator and no unsafe code in here. [`Node`] is the machine, [`driver`] the loop that every runtime shares. The rooms,
-//! from the bottom up (each knows only those before it):
+//! allocator and no unsafe code in here. [`Node`] is the machine, [`driver`] the loop that every runtime shares. The
+//! rooms, from the bottom up (each knows only those before it):
 //!
 //! | room | what lives there |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! BlueRing on microcontrollers: the core with storage of static size.
 //!
-//! This crate keeps the core honest: it builds for targets without an allocator, and the memory of a client with 8 friends
-//! and 64 known nodes is a constant that a compile-time check bounds.
+//! This crate keeps the core honest: it builds for targets without an allocator, and the memory of a client with 8
+//! friends and 64 known nodes is a constant that a compile-time check bounds.
 //!
 //! ```
 //! use bluering_embassy::ClientStorage;

@@ -60,6 +60,8 @@ impl Contacts {
             | Event::FriendRequest { .. }
             | Event::FriendTyping { .. }
             | Event::Message { .. }
+            | Event::LosslessPacket { .. }
+            | Event::LossyPacket { .. }
             | Event::ReadReceipt { .. }
             | Event::Undelivered { .. }
             | Event::Writable { .. } => false,

@@ -1,7 +1,7 @@
 //! Events that own what they carry, and the bounded way from the node to its application.
 //!
-//! When the application does not read, the channel fills, [`EventSender::has_room`] says so, the core keeps its events, and
-//! the windows towards friends close: back-pressure from end to end, and nothing is lost.
+//! When the application does not read, the channel fills, [`EventSender::has_room`] says so, the core keeps its events,
+//! and the windows towards friends close: back-pressure from end to end, and nothing is lost.
 
 use bluering_core::crypto::PublicKey;
 use bluering_core::{Connection, Event, FriendId, MessageId, MessageKind, UserStatus};
@@ -18,7 +18,8 @@ use std::task::{Context, Poll};
 pub enum ToxEvent {
     /// Whether friends can find us.
     SelfConnection(Connection),
-    /// Somebody who knows our Tox ID wants to be a friend. Accept with [`Tox::accept`](crate::Tox::accept), or do nothing.
+    /// Somebody who knows our Tox ID wants to be a friend. Accept with [`Tox::accept`](crate::Tox::accept), or do
+    /// nothing.
     FriendRequest {
         /// Their long-term key.
         key: PublicKey,
@@ -143,7 +144,8 @@ pub struct Events {
     read: Sender<()>,
 }
 
-/// What both ends share. Events change hands in batches, so that neither end waits for the other's lock or wakes it for each.
+/// What both ends share. Events change hands in batches, so that neither end waits for the other's lock or wakes it for
+/// each.
 #[derive(Debug)]
 struct Queue {
     events: Mutex<VecDeque<ToxEvent>>,

@@ -6,7 +6,6 @@ use crate::resolve::{ResolveError, resolve};
 use crate::room::{Job, Room};
 use crate::snapshot::snapshot;
 use bluering_core::crypto::{Nospam, PublicKey, ToxId};
-use bluering_core::storage::Full;
 use bluering_core::wire::NodeInfo;
 use bluering_core::{
     AddFriendError, Connection, Endpoint, FriendId, MessageId, MessageKind, SendError, Stats, TooLong, UserStatus,
@@ -42,8 +41,6 @@ pub enum CommandError<E> {
 pub enum BootstrapError {
     /// Its host cannot be found.
     Resolve(ResolveError),
-    /// Too many wait for an answer already.
-    Full,
     /// The node has shut down.
     Stopped,
 }
@@ -120,13 +117,9 @@ impl Tox {
         let local = nodes.iter().find_map(|node| local_endpoint(node.at, port));
         let taken = self.call(move |room| {
             room.node.set_local_endpoint(local);
-            nodes.iter().try_for_each(|node| room.node.bootstrap(room.clock.now(), *node))
+            nodes.iter().for_each(|node| room.node.bootstrap(room.clock.now(), *node));
         });
-        match taken.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(Full)) => Err(BootstrapError::Full),
-            Err(Stopped) => Err(BootstrapError::Stopped),
-        }
+        taken.await.map_err(|Stopped| BootstrapError::Stopped)
     }
 
     /// Sets our name, at most 128 bytes, and tells it to friends.
@@ -187,7 +180,8 @@ impl Tox {
         self.call(move |_| std::thread::sleep(time)).await
     }
 
-    /// Says goodbye to friends, saves the profile, and ends the node. Returns when that is done; later calls return at once.
+    /// Says goodbye to friends, saves the profile, and ends the node. Returns when that is done; later calls return at
+    /// once.
     ///
     /// # Errors
     /// [`SaveError`]: the profile on disk is older than this.
@@ -262,7 +256,8 @@ impl Tox {
         self.call(move |room| room.node.friend_by_index(index)).await
     }
 
-    /// Sends a message of 1 to 1372 bytes to an online friend. A receipt with the returned number follows when it arrived.
+    /// Sends a message of 1 to 1372 bytes to an online friend. A receipt with the returned number follows when it
+    /// arrived.
     ///
     /// # Errors
     /// [`SendError`], [`Stopped`]. After `Full`, [`ToxEvent::Writable`](crate::ToxEvent::Writable) follows.
@@ -302,8 +297,8 @@ impl Tox {
         .await
     }
 
-    /// Sends a packet of the application's own to an online friend, lossless or lossy: 1 to 1373 bytes, the first of them
-    /// 160 to 191 or 200 to 254.
+    /// Sends a packet of the application's own to an online friend, lossless or lossy: 1 to 1373 bytes, the first of
+    /// them 160 to 191 or 200 to 254.
     ///
     /// # Errors
     /// [`SendError`], [`Stopped`].
@@ -382,7 +377,6 @@ impl fmt::Display for BootstrapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resolve(error) => error.fmt(f),
-            Self::Full => f.write_str("too many bootstrap nodes wait for an answer"),
             Self::Stopped => Stopped.fmt(f),
         }
     }

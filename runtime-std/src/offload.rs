@@ -1,7 +1,7 @@
 //! Many datagrams in one system call, where the kernel can: UDP segmentation on send and receive (Linux 4.18 and 5.0).
 //!
-//! A train is several datagrams of equal length to or from one address, the last one possibly shorter. Everywhere else, and
-//! where an interface or path does not allow it, trains have one datagram.
+//! A train is several datagrams of equal length to or from one address, the last one possibly shorter. Everywhere else,
+//! and where an interface or path does not allow it, trains have one datagram.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -61,7 +61,8 @@ mod linux {
         Ok(())
     }
 
-    /// Whether trains will hardly ever go: an interface without checksum offload, a path that needs fragments, an old kernel.
+    /// Whether trains will hardly ever go: an interface without checksum offload, a path that needs fragments, an old
+    /// kernel.
     pub(crate) fn is_refusal(error: &io::Error) -> bool {
         let refusals = [Errno::EIO, Errno::EINVAL, Errno::ENOPROTOOPT, Errno::EOPNOTSUPP, Errno::EMSGSIZE];
         error.raw_os_error().is_some_and(|code| refusals.contains(&Errno::from_raw(code)))

@@ -1,7 +1,7 @@
 //! The profile's file. It is replaced as a whole or not at all, and never unless it could be read first.
 //!
-//! A store exists only for a path that was loaded, or where nothing was. Writing goes to a new file in the same directory,
-//! reaches the disk, and then takes the name; a crash at any moment leaves the old profile or the new one.
+//! A store exists only for a path that was loaded, or where nothing was. Writing goes to a new file in the same
+//! directory, reaches the disk, and then takes the name; a crash at any moment leaves the old profile or the new one.
 
 use bluering_core::profile::{Profile, ProfileError};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The one task that owns the node: it drains the socket and the commands, pumps the node, and sleeps until one of them, or
-//! the node's next deadline, calls. It never polls on a tick, and it allocates nothing per packet.
+//! The one task that owns the node: it drains the socket and the commands, pumps the node, and sleeps until one of
+//! them, or the node's next deadline, calls. It never polls on a tick, and it allocates nothing per packet.
 
 use crate::env::unix_now;
 use crate::profile_store::SaveError;
@@ -29,8 +29,8 @@ const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// How long the last packets may wait for a full socket.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The task of a node. Run it with [`run`](Self::run) on any executor; [`Builder::start`](crate::Builder::start) gives it a
-/// thread of its own.
+/// The task of a node. Run it with [`run`](Self::run) on any executor; [`Builder::start`](crate::Builder::start) gives
+/// it a thread of its own.
 pub struct Runner {
     pub(crate) room: Room,
     pub(crate) socket: UdpPort,
@@ -70,7 +70,8 @@ pub(crate) enum Wake {
 }
 
 impl Runner {
-    /// Runs until [`Tox::shutdown`](crate::Tox::shutdown) or the last handle's end; then says goodbye to friends and saves.
+    /// Runs until [`Tox::shutdown`](crate::Tox::shutdown) or the last handle's end; then says goodbye to friends and
+    /// saves.
     pub async fn run(mut self) {
         while let Some(turn) = self.turn() {
             let Turn::Sleep(idle) = turn else {

@@ -1,5 +1,5 @@
-//! A runner on a thread of its own waits for its socket and for other threads in one system call, without a reactor: each
-//! wake-up is one wake-up of one thread.
+//! A runner on a thread of its own waits for its socket and for other threads in one system call, without a reactor:
+//! each wake-up is one wake-up of one thread.
 
 use crate::Runner;
 
@@ -31,7 +31,8 @@ mod linux {
         fn wake_by_ref(self: &Arc<Self>) {
             self.rung.store(true, SeqCst);
             if self.sleeping.swap(false, SeqCst) {
-                // It cannot be full: each sleep is ended at most once. Late, it ends the next sleep, which does no harm.
+                // It cannot be full: each sleep is ended at most once. Late, it ends the next sleep, which does no
+                // harm.
                 let _ = self.fd.write(1);
             }
         }

@@ -59,6 +59,9 @@ fn record<'a>(node: &'a Node<'static, HostEnv>, id: FriendId, contact: &'a Conta
     })
 }
 
+/// Nodes of the profile that are treated like bootstrap nodes; the others are asked once.
+const PERSISTENT: usize = 4;
+
 /// How many friends a node must have room for to hold `profile`.
 pub(crate) fn friends_in(profile: &Profile<'_>) -> usize {
     profile.friends().count()
@@ -76,8 +79,10 @@ pub(crate) fn restore(node: &mut Node<'static, HostEnv>, now: Instant, profile: 
             contacts.put(id, contact(&friend));
         }
     }
-    // Full means that there are enough.
-    let _ = profile.nodes().chain(profile.path_nodes()).filter(usable).try_for_each(|at| node.bootstrap(now, at));
+    let known = || profile.nodes().chain(profile.path_nodes()).filter(usable);
+    // Some are asked until they answer: nobody may be there yet when a laptop wakes.
+    known().take(PERSISTENT).for_each(|at| node.bootstrap(now, at));
+    known().skip(PERSISTENT).for_each(|at| node.add_known_node(now, at));
     contacts.relays = profile.relays().collect();
     contacts.foreign = profile.others().map(|section| (section.kind, section.content.to_vec())).collect();
     contacts

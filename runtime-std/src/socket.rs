@@ -135,7 +135,8 @@ impl UdpPort {
         Sent::Ok
     }
 
-    /// Hands datagrams of `stride` bytes each to the kernel, the last one may be shorter: how many bytes are done with, or
+    /// Hands datagrams of `stride` bytes each to the kernel, the last one may be shorter: how many bytes are done with,
+    /// or
     /// `None` when the socket is full.
     pub(crate) fn send_train(&self, bytes: &[u8], stride: usize, to: Endpoint) -> Option<usize> {
         if bytes.len() > stride

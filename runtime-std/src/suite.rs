@@ -1,7 +1,8 @@
 //! The primitives of a host: the same bytes as [`Nacl`], several times faster.
 //!
 //! X25519 comes from graviola (formally verified s2n-bignum assembly) where the processor has what it needs, and from
-//! [`Nacl`] elsewhere. XSalsa20-Poly1305 comes from dryoc, whose kernels choose their vector width at run time, so a plain
+//! [`Nacl`] elsewhere. XSalsa20-Poly1305 comes from dryoc, whose kernels choose their vector width at run time, so a
+//! plain
 //! `cargo build --release` for generic x86-64 is as fast as one for the machine at hand. Measured on an EPYC (Zen 3),
 //! generic build, microseconds, against `Nacl`: agree 27.7 (59.7), public key 8.1 (18.5), seal 1400 B 1.26 (4.62), open
 //! 1400 B 1.33 (4.65), seal 64 B 0.40 (1.89). The differential test below is what allows the exchange.
@@ -57,7 +58,8 @@ mod curve {
     use bluering_core::crypto::hsalsa20_key;
     use graviola::key_agreement::x25519::{PublicKey as Point, StaticPrivateKey};
 
-    /// Graviola panics on a processor that it does not support, and its own check leaves out the BMI2 that its ladder uses.
+    /// Graviola panics on a processor that it does not support, and its own check leaves out the BMI2 that its ladder
+    /// uses.
     pub(super) fn fits() -> bool {
         #[cfg(target_arch = "x86_64")]
         let ladder = std::arch::is_x86_feature_detected!("bmi2");
@@ -100,7 +102,8 @@ mod tests {
     use crate::env::rng;
     use rand_core::Rng;
 
-    /// Public keys that honest parties never send: small order, non-canonical, top bit set (RFC 7748 section 5 masks it).
+    /// Public keys that honest parties never send: small order, non-canonical, top bit set (RFC 7748 section 5 masks
+    /// it).
     fn odd_points() -> Vec<[u8; 32]> {
         const P: [u8; 32] = {
             let mut p = [0xff; 32];

@@ -137,7 +137,8 @@ fn a_profile_brings_friends_back() {
     }
 }
 
-/// The node saves by itself after a change; a file that somebody put there meanwhile stays, and the application is told.
+/// The node saves by itself after a change; a file that somebody put there meanwhile stays, and the application is
+/// told.
 #[test]
 fn a_profile_that_cannot_be_saved_is_an_event() {
     let path = std::env::temp_dir().join(format!("bluering-pair-foreign-{}.tox", std::process::id()));

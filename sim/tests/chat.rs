@@ -1,5 +1,11 @@
 //! The protocol end to end, on virtual time.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may panic, and picks what it looks for"
+)]
+
 use bluering_core::{Connection, Limits, MessageKind, SendError};
 use bluering_sim::{Heard, NodeId, World};
 use core::time::Duration;

@@ -1,8 +1,8 @@
 //! How many messages of 1372 bytes two friends exchange, and what each costs the two processes.
 //!
-//! Nobody spins: a c-toxcore client iterates at `tox_iteration_interval`. "in process" is the command `flood`, with which
-//! a client sends by itself and its friend only counts (`sink`); "by JSON lines" is one `send_message` line, one reply
-//! and two events for each message, which both clients pay alike, but which also wakes c-toxcore's loop early.
+//! Nobody spins: a c-toxcore client iterates at `tox_iteration_interval`. "in process" is the command `flood`, with
+//! which a client sends by itself and its friend only counts (`sink`); "by JSON lines" is one `send_message` line, one
+//! reply and two events for each message, which both clients pay alike, but which also wakes c-toxcore's loop early.
 
 use bluering_tests::Kind::{Ours, Real};
 use bluering_tests::bench::{Bench, title};

@@ -1,8 +1,9 @@
 //! Cryptography: the only module that names a crypto crate.
 //!
-//! Tox uses NaCl's `crypto_box` everywhere: X25519, HSalsa20, XSalsa20-Poly1305. Two long-lived key pairs belong to a node:
-//! the long-term pair (the identity in the Tox ID) and the DHT pair (new at every start). The machines of the core reach the
-//! primitives through [`Suite`], so that a host can put faster ones in; [`Nacl`] is the portable implementation and the oracle.
+//! Tox uses NaCl's `crypto_box` everywhere: X25519, HSalsa20, XSalsa20-Poly1305. Two long-lived key pairs belong to a
+//! node: the long-term pair (the identity in the Tox ID) and the DHT pair (new at every start). The machines of the
+//! core reach the primitives through [`Suite`], so that a host can put faster ones in; [`Nacl`] is the portable
+//! implementation and the oracle.
 
 mod keys;
 mod nonce;

@@ -1,6 +1,5 @@
 //! Bootstrap nodes: asked until they answer, and again when nobody else is left.
 
-use crate::storage::Full;
 use crate::time::Instant;
 use crate::wire::NodeInfo;
 use core::time::Duration;
@@ -14,10 +13,10 @@ const PAUSES_MS: [u64; 8] = [100, 300, 1000, 2000, 4000, 8000, 16_000, 30_000];
 const PARKED_EVERY: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     node: NodeInfo,
     /// When it is asked next.
-    at: Instant,
+    pub(super) at: Instant,
     tries: u8,
     /// It has answered, or was given up.
     parked: bool,
@@ -33,17 +32,18 @@ impl Bootstraps {
         Self { entries: heapless::Vec::new() }
     }
 
-    /// Adds a node, to be asked at once. When there is no room it takes the place of a parked one.
-    pub(super) fn add(&mut self, now: Instant, node: NodeInfo) -> Result<(), Full> {
+    /// Adds a node, to be asked at once. When there is no room it takes the place of a parked one, or else of the one
+    /// that was asked most often without an answer.
+    pub(super) fn add(&mut self, now: Instant, node: NodeInfo) {
         let new = Entry { node, at: now, tries: 0, parked: false };
         if let Some(known) = self.entries.iter_mut().find(|entry| entry.node.key == node.key) {
             *known = new;
-            return Ok(());
+            return;
         }
-        let Err(new) = self.entries.push(new) else { return Ok(()) };
-        let done = self.entries.iter_mut().find(|entry| entry.parked).ok_or(Full)?;
-        *done = new;
-        Ok(())
+        let Err(new) = self.entries.push(new) else { return };
+        if let Some(done) = self.entries.iter_mut().max_by_key(|entry| (entry.parked, entry.tries)) {
+            *done = new;
+        }
     }
 
     pub(super) fn answered(&mut self, now: Instant, node: &NodeInfo) {
@@ -80,5 +80,12 @@ impl Bootstraps {
     /// Whether [`Self::rearm`] would change something.
     pub(super) fn any_parked(&self) -> bool {
         self.entries.iter().any(|entry| entry.parked)
+    }
+}
+
+#[cfg(test)]
+impl Bootstraps {
+    pub(super) fn entry_of(&mut self, node: &NodeInfo) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.node == *node)
     }
 }

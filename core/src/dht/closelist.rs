@@ -1,8 +1,9 @@
 //! The close list: nodes that answered us, sorted into k-buckets by how many leading bits they share with our key.
 //!
-//! Large lists (1024 entries and more) have 128 buckets of equal width, 8 at 1024 as in toxcore; a bucket with a live node in
-//! each place takes nobody. Small lists share all their places: who comes when the list is full replaces a bad node, or one
-//! from the most crowded of the buckets that are farther than its own. A live node never makes room for a farther one.
+//! Large lists (1024 entries and more) have 128 buckets of equal width, 8 at 1024 as in toxcore; a bucket with a live
+//! node in each place takes nobody. Small lists share all their places: who comes when the list is full replaces a bad
+//! node, or one from the most crowded of the buckets that are farther than its own. A live node never makes room for a
+//! farther one.
 
 use super::entry::{NodeEntry, insert_closest};
 use crate::crypto::PublicKey;
@@ -161,7 +162,8 @@ impl<'s> CloseList<'s> {
         bucket * width..(bucket + 1) * width
     }
 
-    /// The region that a place belongs to. Places beyond the last bucket (the remainder of the division) are never used.
+    /// The region that a place belongs to. Places beyond the last bucket (the remainder of the division) are never
+    /// used.
     fn region_at(&self, place: usize) -> Range<usize> {
         if !self.has_buckets() {
             return 0..self.mem.len();
@@ -211,7 +213,8 @@ impl<'s> CloseList<'s> {
         if self.has_buckets() { None } else { self.crowded(key) }
     }
 
-    /// The farthest node of the most crowded bucket among those that are farther than the bucket of `key` and hold more.
+    /// The farthest node of the most crowded bucket among those that are farther than the bucket of `key` and hold
+    /// more.
     fn crowded(&self, key: &PublicKey) -> Option<usize> {
         let mut counts = [0_u16; BUCKETS];
         for entry in self.mem.iter() {

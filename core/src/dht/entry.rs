@@ -39,7 +39,8 @@ impl NodeEntry {
         Self { key: node.key, at: node.at, heard: now, asked: Instant::ZERO }
     }
 
-    /// It answered from `at`. A LAN address does not take the place of a WAN address that works (`DHT.c`, wire-facts 2.2).
+    /// It answered from `at`. A LAN address does not take the place of a WAN address that works (`DHT.c`, wire-facts
+    /// 2.2).
     pub(super) fn hear(&mut self, at: Endpoint, now: Instant) {
         if self.is_live(now) && !self.at.is_lan() && at.is_lan() {
             return;

@@ -1,11 +1,11 @@
 //! The DHT: who is near.
 //!
-//! Each node has a DHT key; the distance of two keys is their XOR. The *close list* remembers nodes that have answered us,
-//! many near our own key and some far away. A *search* holds the eight nodes closest to one key: a friend's, our own, or one
-//! of two random keys that keep nodes of the whole network at hand. Who knows a node near a key is asked with a nodes
-//! request; the nodes that it names become *candidates*, and those that answer enter the lists. Nobody else does: to be
-//! listed, a node must have answered from its address. Newcomers who ask us something are answered at once and pinged,
-//! at a limited rate. *Bootstrap nodes* are the way in.
+//! Each node has a DHT key; the distance of two keys is their XOR. The *close list* remembers nodes that have answered
+//! us, many near our own key and some far away. A *search* holds the eight nodes closest to one key: a friend's, our
+//! own, or one of two random keys that keep nodes of the whole network at hand. Who knows a node near a key is asked
+//! with a nodes request; the nodes that it names become *candidates*, and those that answer enter the lists. Nobody
+//! else does: to be listed, a node must have answered from its address. Newcomers who ask us something are answered at
+//! once and pinged, at a limited rate. *Bootstrap nodes* are the way in.
 //!
 //! Source: `DHT.c`, `ping.c`, wire-facts 2.2. Request ids are stateless, and one entry of a list is one address.
 
@@ -127,7 +127,8 @@ impl<'s> Dht<'s> {
         }
     }
 
-    /// Starts the searches for our own key and for two random ones, as far as the table has room. Comes before all else.
+    /// Starts the searches for our own key and for two random ones, as far as the table has room. Comes before all
+    /// else.
     pub(crate) fn start<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>) {
         self.me = cx.me.dht.public;
         self.close.set_me(self.me);
@@ -142,14 +143,10 @@ impl<'s> Dht<'s> {
     }
 
     /// Adds a bootstrap node, which is asked for our own key at once, and again until it answers.
-    ///
-    /// # Errors
-    /// [`Full`] when eight others have not answered yet.
-    pub(crate) fn bootstrap(&mut self, now: Instant, node: NodeInfo) -> Result<(), Full> {
-        if node.key == self.me || !node.at.is_usable() {
-            return Ok(());
+    pub(crate) fn bootstrap(&mut self, now: Instant, node: NodeInfo) {
+        if node.key != self.me && node.at.is_usable() {
+            self.bootstraps.add(now, node);
         }
-        self.bootstraps.add(now, node)
     }
 
     /// A hint: `node` may know `target`. It gets a nodes request, unless it got one lately.
@@ -190,7 +187,8 @@ impl<'s> Dht<'s> {
         self.searches.get(id)?.target().filter(|target| target.is_live(now)).map(|target| target.at)
     }
 
-    /// The `nth` live node near the searched key, other than the node with that key: DHT requests to it go through them.
+    /// The `nth` live node near the searched key, other than the node with that key: DHT requests to it go through
+    /// them.
     pub(crate) fn route(&self, now: Instant, id: SearchId, nth: usize) -> Option<NodeInfo> {
         let search = self.searches.get(id)?;
         search.live(now).filter(|entry| entry.key != search.key).nth(nth).map(NodeEntry::info)

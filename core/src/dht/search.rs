@@ -1,8 +1,9 @@
 //! A search: the eight nodes closest to a key that have answered us.
 //!
-//! Whoever joins the list is asked for the key at once; its answer brings closer candidates, so a search converges within
-//! a few round trips. The search for a friend then repeats: he may come online any moment, and the nodes near his key hear
-//! from him first. Intervals grow with the age of the search, and stop mattering once the friend himself has answered.
+//! Whoever joins the list is asked for the key at once; its answer brings closer candidates, so a search converges
+//! within a few round trips. The search for a friend then repeats: he may come online any moment, and the nodes near
+//! his key hear from him first. Intervals grow with the age of the search, and stop mattering once the friend himself
+//! has answered.
 
 use super::entry::{NodeEntry, PEER_GAP};
 use crate::crypto::PublicKey;
@@ -100,8 +101,8 @@ impl Search {
         }
     }
 
-    /// The next node that is to be asked for the key, marked as asked. Forgets dead ones on the way, unless nobody at all
-    /// answers.
+    /// The next node that is to be asked for the key, marked as asked. Forgets dead ones on the way, unless nobody at
+    /// all answers.
     pub(super) fn poll(&mut self, now: Instant, connected: bool) -> Option<NodeInfo> {
         if now < self.due {
             return None;
@@ -189,8 +190,8 @@ impl Search {
         best
     }
 
-    /// The live node that has not been asked for the key for longest, and when its turn is. One that owes us an answer has
-    /// to wait for its regular turn.
+    /// The live node that has not been asked for the key for longest, and when its turn is. One that owes us an answer
+    /// has to wait for its regular turn.
     fn slow(&self, now: Instant) -> Option<(usize, Instant)> {
         let last = self.nodes.iter().map(|node| node.asked_key).max()?;
         let candidates = self.nodes.iter().enumerate();

@@ -13,7 +13,8 @@ use crate::wire::dht::{
 use crate::wire::{NodeInfo, Writer, kind};
 use crate::{DATAGRAM_MAX, Endpoint};
 
-/// Writes a DHT request (0x20) to the node with DHT key `to` into `buf`; to be sent to nodes that know it. Its length, or
+/// Writes a DHT request (0x20) to the node with DHT key `to` into `buf`; to be sent to nodes that know it. Its length,
+/// or
 /// `None` when `data` is too long (918 bytes at most) or `to` is no valid key.
 pub(crate) fn emit_dht_request<E: Env>(
     cx: &mut Cx<'_, '_, E>,
@@ -34,7 +35,8 @@ pub(crate) fn emit_dht_request<E: Env>(
     Some(len)
 }
 
-/// Writes a ping or nodes packet into `buf`: the header, and the box of what `text` writes. `None` when `to` is no valid key.
+/// Writes a ping or nodes packet into `buf`: the header, and the box of what `text` writes. `None` when `to` is no
+/// valid key.
 pub(super) fn seal_packet<E: Env>(
     cx: &mut Cx<'_, '_, E>,
     kind: u8,

@@ -1,9 +1,10 @@
 //! Friends: who they are, how far we are on the way to them, and what still has to be told.
 //!
-//! A friend is known by a long-term key. To meet, both sides announce themselves in the onion, find each other's announcement,
-//! tell each other their DHT key through it, look that key up in the DHT, and open a session to the address found. This
-//! module holds the table and its rules; `node` carries the news between it and the machines that do those steps. While a
-//! friend has not answered our request, the request goes out again: often in the first minutes, then ever more slowly.
+//! A friend is known by a long-term key. To meet, both sides announce themselves in the onion, find each other's
+//! announcement, tell each other their DHT key through it, look that key up in the DHT, and open a session to the
+//! address found. This module holds the table and its rules; `node` carries the news between it and the machines that
+//! do those steps. While a friend has not answered our request, the request goes out again: often in the first minutes,
+//! then ever more slowly.
 
 mod requests;
 #[cfg(test)]

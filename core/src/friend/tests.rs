@@ -93,7 +93,10 @@ quickcheck! {
                 _ => while let Some(fate) = outbox.report() {
                     match fate {
                         Fate::Arrived(m) => { if m != next || m > acked { return false; } next = m + 1; }
-                        Fate::Lost(a, b) => { if a != next || b < a || b >= outbox.next() { return false; } next = b + 1; acked = acked.max(b); }
+                        Fate::Lost(a, b) => {
+                            if a != next || b < a || b >= outbox.next() { return false; }
+                            (next, acked) = (b + 1, acked.max(b));
+                        }
                     }
                 },
             }

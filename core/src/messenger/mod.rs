@@ -1,8 +1,8 @@
 //! The messenger: what we tell friends about ourselves, and what their packets mean to us.
 //!
-//! A session alone does not make a friend online: both clients say ONLINE in it, and answer the other's with their own again.
-//! After that name, status message, status and typing follow, and messages flow. What a friend has still to be told is a set
-//! of flags in the friend table; nothing queues here.
+//! A session alone does not make a friend online: both clients say ONLINE in it, and answer the other's with their own
+//! again. After that name, status message, status and typing follow, and messages flow. What a friend has still to be
+//! told is a set of flags in the friend table; nothing queues here.
 
 use crate::cx::{Cx, Env};
 use crate::event::{Event, MessageKind, UserStatus};
@@ -152,8 +152,8 @@ pub(crate) fn is_for_application(friend: &Friend, bytes: &[u8]) -> bool {
         }
 }
 
-/// Takes one packet of a friend; an event when the application should know. Packets before ONLINE, of other features and
-/// with wrong lengths say nothing to us.
+/// Takes one packet of a friend; an event when the application should know. Packets before ONLINE, of other features
+/// and with wrong lengths say nothing to us.
 pub(crate) fn receive<'a>(friend: &mut Friend, who: FriendId, bytes: &'a [u8]) -> Option<Event<'a>> {
     let packet = Packet::parse(bytes)?;
     if packet == Packet::Online {

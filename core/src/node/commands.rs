@@ -121,18 +121,22 @@ impl<E: Env> Node<'_, E> {
 
 /// The network.
 impl<E: Env> Node<'_, E> {
-    /// Enters the network through `node`: it is asked until it answers, and again when everybody else is gone.
-    ///
-    /// # Errors
-    /// [`Full`]: too many bootstrap nodes are waiting for an answer.
-    pub fn bootstrap(&mut self, now: Instant, node: NodeInfo) -> Result<(), Full> {
+    /// Enters the network through `node`: it is asked until it answers, and again when everybody else is gone. Of more
+    /// than eight, those that have not answered for longest are given up.
+    pub fn bootstrap(&mut self, now: Instant, node: NodeInfo) {
         self.input(now);
         self.onion.add_bootstrap(node);
-        self.dht.bootstrap(self.shared.now, node)
+        self.dht.bootstrap(self.shared.now, node);
     }
 
-    /// Where nodes in our own local network reach us. Friends are told it, and only while every DHT node that we know is in
-    /// a local network too: then they are as well, and need nobody who already knows us.
+    /// A node that was known in an earlier run, from the profile: it is asked once.
+    pub fn add_known_node(&mut self, now: Instant, node: NodeInfo) {
+        self.input(now);
+        self.dht.ask(self.shared.now, node, self.shared.me.dht.public);
+    }
+
+    /// Where nodes in our own local network reach us. Friends are told it, and only while every DHT node that we know
+    /// is in a local network too: then they are as well, and need nobody who already knows us.
     pub fn set_local_endpoint(&mut self, local: Option<Endpoint>) {
         self.local = local.filter(|local| local.is_usable() && local.is_lan());
     }
@@ -249,7 +253,8 @@ impl<E: Env> Node<'_, E> {
         Some(self.shared.blocks.get(words).bytes())
     }
 
-    /// Sends a message of 1 to 1372 bytes to an online friend. A receipt with the returned number follows when it arrived.
+    /// Sends a message of 1 to 1372 bytes to an online friend. A receipt with the returned number follows when it
+    /// arrived.
     ///
     /// # Errors
     /// [`SendError`]; after `Full` an [`Event::Writable`](crate::Event::Writable) follows when there is room.

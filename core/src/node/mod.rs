@@ -1,8 +1,8 @@
 //! The node: composes the machines, and is all that a runtime sees.
 //!
-//! Inputs go to the machine whose packet kind they carry. What a machine learns and another must know comes back as a note,
-//! and the notes are drained in one place, `links`. Nothing is queued for sending: every machine keeps intents in its tables
-//! and encodes them when [`Node::poll_transmit`] has a buffer for them.
+//! Inputs go to the machine whose packet kind they carry. What a machine learns and another must know comes back as a
+//! note, and the notes are drained in one place, `links`. Nothing is queued for sending: every machine keeps intents in
+//! its tables and encodes them when [`Node::poll_transmit`] has a buffer for them.
 
 mod commands;
 mod law;
@@ -81,22 +81,31 @@ impl core::error::Error for BuildError {}
 /// - Getters take `&self`.
 /// - Inputs: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
 ///   [`handle_clock`](Self::handle_clock).
-/// - Commands, such as [`add_friend`](Self::add_friend) and [`send_message`](Self::send_message). They fail with a small
-///   enum of their own; `Full` is back-pressure, and an event follows when there is room again.
-/// - Outputs: [`poll_action`](Self::poll_action), [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
-///   [`poll_timeout`](Self::poll_timeout).
+/// - Commands, such as [`add_friend`](Self::add_friend) and [`send_message`](Self::send_message). They fail with a
+///   small enum of their own; `Full` is back-pressure, and an event follows when there is room again.
+/// - Outputs: [`poll_action`](Self::poll_action), [`poll_transmit`](Self::poll_transmit),
+///   [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout).
 ///
-/// **The law of the loop**: after inputs and commands, and before sleeping, drain actions, transmits and events until each
-/// poll returns `None` or its receiver is blocked (say so with [`blocked`](Self::blocked)); then sleep until the deadline or
-/// the next input. Debug builds check it. [`driver::pump`](crate::driver::pump) is that loop:
+/// **The law of the loop**: after inputs and commands, and before sleeping, drain actions, transmits and events until
+/// each poll returns `None` or its receiver is blocked (say so with [`blocked`](Self::blocked)); then sleep until the
+/// deadline or the next input. Debug builds check it. [`driver::pump`](crate::driver::pump) is that loop:
 ///
 /// ```
 /// # use bluering_core::{*, crypto::*, driver::*, time::*};
 /// # struct E; impl Env for E { type Rng = R; type Suite = Nacl; }
-/// # struct R(u8); impl rand_core::TryRng for R { type Error = core::convert::Infallible;
-/// #   fn try_next_u32(&mut self) -> Result<u32, Self::Error> { self.0 = self.0.wrapping_mul(5).wrapping_add(1); Ok(u32::from(self.0)) }
-/// #   fn try_next_u64(&mut self) -> Result<u64, Self::Error> { Ok(u64::from(self.try_next_u32()?)) }
-/// #   fn try_fill_bytes(&mut self, b: &mut [u8]) -> Result<(), Self::Error> { for x in b { *x = self.try_next_u32()? as u8 } Ok(()) } }
+/// # type Never = core::convert::Infallible;
+/// # struct R(u8);
+/// # impl rand_core::TryRng for R {
+/// #     type Error = Never;
+/// #     fn try_next_u32(&mut self) -> Result<u32, Never> { self.try_next_u64().map(|n| n as u32) }
+/// #     fn try_next_u64(&mut self) -> Result<u64, Never> {
+/// #         self.0 = self.0.wrapping_mul(5).wrapping_add(1);
+/// #         Ok(u64::from(self.0))
+/// #     }
+/// #     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Never> {
+/// #         bytes.iter_mut().try_for_each(|byte| self.try_next_u64().map(|n| *byte = n as u8))
+/// #     }
+/// # }
 /// # impl rand_core::TryCryptoRng for R {}
 /// struct Wires;
 /// impl Ports for Wires {
@@ -106,12 +115,10 @@ impl core::error::Error for BuildError {}
 ///     fn event(&mut self, event: Event<'_>) { println!("{event:?}") }
 /// }
 ///
-/// // On a microcontroller this is a `static`.
-/// let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new());
-/// let config = Config { secret: SecretKey::from_bytes([7; 32]), nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None };
-/// let start = Instant::ZERO; // the adapter's clock
-/// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;
-/// node.set_name(b"Alice")?;
+/// // On a microcontroller this is a `static`. let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new()); let
+/// config = Config { secret: SecretKey::from_bytes([7; 32]), nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None
+/// }; let start = Instant::ZERO; // the adapter's clock let mut node = Node::<E>::new(config, memory.storage(), Parts {
+/// rng: R(1), suite: Nacl }, start)?; node.set_name(b"Alice")?;
 ///
 /// let (mut scratch, mut ports, mut buf) = (Scratch::new(), Wires, [0; DATAGRAM_MAX]);
 /// let now = start; // ... a datagram of 3 bytes comes in:
@@ -348,8 +355,8 @@ impl<'s, E: Env> Node<'s, E> {
         self.law.drained(output);
     }
 
-    /// Ends all sessions in good order: [`poll_transmit`](Self::poll_transmit) hands out the kill packets, so that friends
-    /// see us go offline at once.
+    /// Ends all sessions in good order: [`poll_transmit`](Self::poll_transmit) hands out the kill packets, so that
+    /// friends see us go offline at once.
     pub fn shutdown(&mut self, now: Instant) {
         self.input(now);
         self.closing = true;

@@ -20,7 +20,7 @@ use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 /// | friend requests | dropped and counted; their senders repeat them |
 /// | sessions | refused; the other side tries again |
 /// | box keys | the least recently used of four makes room |
-/// | blocks | senders are refused and told when there is room; what arrives is dropped unacknowledged and asked for again |
+/// | blocks | senders are refused and told when there is room; what arrives is not acknowledged, so it comes again |
 #[derive(Debug)]
 pub struct Storage<'s> {
     pub(super) close: Mem<'s, NodeEntry>,

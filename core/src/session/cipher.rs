@@ -1,8 +1,8 @@
 //! The keys of one session: how its data packets are sealed and opened.
 //!
-//! This is the boundary that another handshake stands behind: whatever agrees on keys ends in a [`Cipher`]. Each side counts
-//! the nonce up from the one in its own handshake and sends only its last two bytes. A window over the last packets drops
-//! replays, which toxcore does for lossless packets only.
+//! This is the boundary that another handshake stands behind: whatever agrees on keys ends in a [`Cipher`]. Each side
+//! counts the nonce up from the one in its own handshake and sends only its last two bytes. A window over the last
+//! packets drops replays, which toxcore does for lossless packets only.
 
 use crate::DropReason;
 use crate::crypto::{Nonce, SharedKey, Suite};
@@ -161,7 +161,8 @@ mod tests {
             let mut top = u32::from(start);
             steps.iter().all(|step| {
                 let at = (top + 40).saturating_sub(u32::from(*step)).max(u32::from(start));
-                let expected = if top >= at + 64 { Some(Age::Late) } else if used.contains(&at) { None } else { Some(Age::Fresh) };
+                let fresh = (!used.contains(&at)).then_some(Age::Fresh);
+                let expected = if top >= at + 64 { Some(Age::Late) } else { fresh };
                 let got = window.age(at as u16);
                 if got.is_some() { window.accept(at as u16); used.insert(at); top = top.max(at); }
                 got == expected

@@ -1,8 +1,9 @@
 //! How fast a session may send: round-trip times and the congestion window, in integers.
 //!
-//! A window of packets in flight doubles each round trip until packets are lost or queue up, then grows by two per round trip.
-//! A loss takes a quarter of it when the path is congested (queueing delay, or many losses at once), an eighth otherwise,
-//! once per round trip. Bursts are bounded, because receive buffers hold some ninety packets on an untuned Linux.
+//! A window of packets in flight doubles each round trip until packets are lost or queue up, then grows by two per
+//! round trip. A loss takes a quarter of it when the path is congested (queueing delay, or many losses at once), an
+//! eighth otherwise, once per round trip. Bursts are bounded, because receive buffers hold some ninety packets on an
+//! untuned Linux.
 
 use crate::time::Instant;
 use core::time::Duration;
@@ -58,8 +59,8 @@ impl Rtt {
         Duration::from_micros(u64::from(self.smoothed.min(self.min.saturating_mul(2)))) + Duration::from_millis(3)
     }
 
-    /// How long to wait for any acknowledgement before the peer is told in a small packet how far we are: nodes of our kind
-    /// answer that at once.
+    /// How long to wait for any acknowledgement before the peer is told in a small packet how far we are: nodes of our
+    /// kind answer that at once.
     pub(crate) fn nudge(&self) -> Duration {
         (self.min() * 2 + PROBE_MIN).min(self.probe(0))
     }
@@ -199,7 +200,9 @@ mod tests {
                     2 => c.on_silence(),
                     _ => rtt.sample(Duration::from_micros(x.into())),
                 }
-                (WINDOW_MIN..=WINDOW_MAX).contains(&c.window) && rtt.probe(what) <= PROBE_MAX && rtt.probe(0) >= PROBE_MIN
+                (WINDOW_MIN..=WINDOW_MAX).contains(&c.window)
+                    && rtt.probe(what) <= PROBE_MAX
+                    && rtt.probe(0) >= PROBE_MIN
             })
         }
     }

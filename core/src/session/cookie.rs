@@ -1,8 +1,8 @@
 //! Cookies of ours: what a peer must fetch before its handshake costs us anything.
 //!
-//! A cookie is sealed with a key that only we know and names the peer's keys and the time. A cookie request costs one X25519
-//! at most, so a token bucket bounds how many are looked at; peers repeat theirs. Those of DHT keys that sessions know cost
-//! nothing (their box key is cached) and are exempt: a flood from strangers keeps no friend out.
+//! A cookie is sealed with a key that only we know and names the peer's keys and the time. A cookie request costs one
+//! X25519 at most, so a token bucket bounds how many are looked at; peers repeat theirs. Those of DHT keys that
+//! sessions know cost nothing (their box key is cached) and are exempt: a flood from strangers keeps no friend out.
 
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PublicKey, SharedKey, Suite};
 use crate::storage::Whose;

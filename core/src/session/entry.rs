@@ -46,8 +46,8 @@ pub(crate) enum State {
     CookieRequesting(Opening),
     /// We send our handshake and have none of the peer's.
     HandshakeSent(Opening),
-    /// Both handshakes are there, but no packet has opened yet. With each handshake of ours goes a request packet, and one
-    /// more when `confirm` is set.
+    /// Both handshakes are there, but no packet has opened yet. With each handshake of ours goes a request packet, and
+    /// one more when `confirm` is set.
     NotConfirmed { opening: Opening, cipher: Cipher, confirm: bool },
     /// Packets flow.
     Established(Live),

@@ -1,9 +1,9 @@
 //! How two parties agree on the keys of a session.
 //!
-//! We ask the peer's DHT key for a cookie, put the cookie into a handshake, and get a handshake in return, which is built from
-//! the cookie that ours carries inside. Both may begin at once: each side's session key and base nonce are made once per
-//! session and stand in each handshake of it, so either pair of handshakes leads to the same keys. The first data packet that
-//! opens confirms the session. What goes unanswered is repeated, quickly at first.
+//! We ask the peer's DHT key for a cookie, put the cookie into a handshake, and get a handshake in return, which is
+//! built from the cookie that ours carries inside. Both may begin at once: each side's session key and base nonce are
+//! made once per session and stand in each handshake of it, so either pair of handshakes leads to the same keys. The
+//! first data packet that opens confirms the session. What goes unanswered is repeated, quickly at first.
 
 use super::cookie::CookieJar;
 use crate::crypto::{MAC_LEN, Nonce, PublicKey, SecretKey, Suite, ct_eq, sha512};

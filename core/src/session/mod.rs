@@ -1,12 +1,13 @@
 //! Sessions: encrypted connections to friends (`net_crypto`).
 //!
-//! A session is opened by us when a friend's DHT key is known, or by the friend with a handshake. Both sides exchange cookies
-//! and handshakes ([`handshake`]), from then on data packets ([`cipher`], [`live`]) that carry a stream of lossless packets in
-//! each direction ([`send`], [`receive`]) and lossy ones beside it. Payloads wait in the blocks of the shared pool.
+//! A session is opened by us when a friend's DHT key is known, or by the friend with a handshake. Both sides exchange
+//! cookies and handshakes ([`handshake`]), from then on data packets ([`cipher`], [`live`]) that carry a stream of
+//! lossless packets in each direction ([`send`], [`receive`]) and lossy ones beside it. Payloads wait in the blocks of
+//! the shared pool.
 //!
-//! Packets find their session by the address they come from; only a handshake finds it by the peer's long-term key. A valid
-//! handshake with a fresh cookie and another session key proves that the peer has started anew: it replaces the session at
-//! once. Replayed handshakes are older than the one in use, or have its session key, and change nothing.
+//! Packets find their session by the address they come from; only a handshake finds it by the peer's long-term key. A
+//! valid handshake with a fresh cookie and another session key proves that the peer has started anew: it replaces the
+//! session at once. Replayed handshakes are older than the one in use, or have its session key, and change nothing.
 
 mod cipher;
 mod congestion;
@@ -108,8 +109,8 @@ impl<'s> Sessions<'s> {
         }
     }
 
-    /// Opens a session to the peer with these keys; it begins when its address is set. A session that is there already is
-    /// returned, unless it is to another DHT key and not established: then it is replaced without a note.
+    /// Opens a session to the peer with these keys; it begins when its address is set. A session that is there already
+    /// is returned, unless it is to another DHT key and not established: then it is replaced without a note.
     ///
     /// # Errors
     /// [`Full`].
@@ -167,8 +168,8 @@ impl<'s> Sessions<'s> {
         }
     }
 
-    /// A packet of kind 0x18, 0x19, 0x1a or 0x1b. `accept` gives the owner of a new session with a long-term key, if it is
-    /// wanted.
+    /// A packet of kind 0x18, 0x19, 0x1a or 0x1b. `accept` gives the owner of a new session with a long-term key, if it
+    /// is wanted.
     pub(crate) fn on_packet<E: Env>(
         &mut self,
         cx: &mut Cx<'_, 's, E>,
@@ -259,8 +260,8 @@ impl<'s> Sessions<'s> {
         }
     }
 
-    /// Queues a lossless packet: `parts` together are its id (16 to 191) and at most 1372 bytes. `tag` grows from packet to
-    /// packet and comes back from [`Self::acked_tag`]; 0 is none.
+    /// Queues a lossless packet: `parts` together are its id (16 to 191) and at most 1372 bytes. `tag` grows from
+    /// packet to packet and comes back from [`Self::acked_tag`]; 0 is none.
     ///
     /// # Errors
     /// [`SendRefused`].
@@ -331,7 +332,8 @@ impl<'s> Sessions<'s> {
         }
     }
 
-    /// Takes over what is received and not read; the caller gives the blocks back. A session that has ended is then done.
+    /// Takes over what is received and not read; the caller gives the blocks back. A session that has ended is then
+    /// done.
     pub(crate) fn take_unread(&mut self, blocks: &mut Blocks<'_>, id: SessionId) -> Chain {
         let Some(session) = self.table.get_mut(id) else { return Chain::EMPTY };
         match &mut session.state {
@@ -375,12 +377,6 @@ impl<'s> Sessions<'s> {
     #[cfg(test)]
     pub(crate) fn endpoint(&self, id: SessionId) -> Option<Endpoint> {
         self.table.get(id).map(|session| session.endpoint).filter(Endpoint::is_usable)
-    }
-
-    /// Whether packets can be sent.
-    #[cfg(test)]
-    pub(crate) fn is_established(&self, id: SessionId) -> bool {
-        self.live(id).is_some()
     }
 
     /// When the last authentic packet of an established session arrived.

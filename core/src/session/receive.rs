@@ -1,10 +1,11 @@
 //! The receiving half of a session: lossless packets until they are read, and when to tell the peer what arrived.
 //!
-//! In-order packets wait in `ready` for the reader, those behind a gap in `early`. Both keep their blocks, so a reader that
-//! stops fills the pool; what then arrives is dropped unacknowledged and asked for again as soon as there is room.
+//! In-order packets wait in `ready` for the reader, those behind a gap in `early`. Both keep their blocks, so a reader
+//! that stops fills the pool; what then arrives is dropped unacknowledged and asked for again as soon as there is room.
 //!
-//! A request packet (or `recv_buffer_start` in any packet) acknowledges. One goes out after 1 to 32 packets, as many as keep
-//! coming without it, or after 10 ms; promptly when a gap appears, and again and again, ever slower, while a gap stays.
+//! A request packet (or `recv_buffer_start` in any packet) acknowledges. One goes out after 1 to 32 packets, as many as
+//! keep coming without it, or after 10 ms; promptly when a gap appears, and again and again, ever slower, while a gap
+//! stays.
 
 use super::request;
 use crate::DropReason;
@@ -129,8 +130,8 @@ impl ReceiveWindow {
         Ok(())
     }
 
-    /// Early packets leave a block for the next one in order, or nothing would ever be delivered, and half of the pool for
-    /// others.
+    /// Early packets leave a block for the next one in order, or nothing would ever be delivered, and half of the pool
+    /// for others.
     fn store_early(&mut self, blocks: &mut Blocks<'_>, number: u32, content: &[u8]) -> Result<(), DropReason> {
         let known = |block: &crate::storage::Block| block.number == number;
         if blocks.back(&self.early).is_some_and(known) {
@@ -226,8 +227,8 @@ impl ReceiveWindow {
         is_due
     }
 
-    /// The timer ran out before `ack_after` packets came: the peer has no more, or its window allows no more. Otherwise it may
-    /// do with fewer acknowledgements.
+    /// The timer ran out before `ack_after` packets came: the peer has no more, or its window allows no more. Otherwise
+    /// it may do with fewer acknowledgements.
     fn learn(&mut self) {
         if self.unacked >= self.ack_after {
             self.acks += 1;

@@ -1,8 +1,8 @@
 //! The list of missing packets in a request packet (spec "Crypto", packet id 1; wire-facts 2.6).
 //!
-//! Slots are counted from the packet's `recv_buffer_start`. Each byte is the distance from the slot after the last named
-//! one, starting with 1, to the next missing slot; a zero byte skips 255 slots that are all there. Slots behind the last byte
-//! are not spoken of. Every sequence of bytes has a meaning.
+//! Slots are counted from the packet's `recv_buffer_start`. Each byte is the distance from the slot after the last
+//! named one, starting with 1, to the next missing slot; a zero byte skips 255 slots that are all there. Slots behind
+//! the last byte are not spoken of. Every sequence of bytes has a meaning.
 
 use crate::wire::session::CONTENT_LEN_MAX;
 
@@ -152,7 +152,8 @@ mod tests {
     quickcheck! {
         /// The list equals the counted one, and reading it tells exactly what is missing up to the last named slot.
         fn lists_survive(runs: Vec<(u16, bool)>) -> bool {
-            let there: Vec<bool> = runs.iter().flat_map(|&(n, v)| std::iter::repeat_n(v, usize::from(n % 600))).collect();
+            let run = |&(n, v): &(u16, bool)| std::iter::repeat_n(v, usize::from(n % 600));
+            let there: Vec<bool> = runs.iter().flat_map(run).collect();
             let present: Vec<u32> = (0..there.len() as u32).filter(|i| there[*i as usize]).collect();
             let list = encoded(&present, there.len() as u32, usize::MAX);
             let mut said = Missing::new(&list);

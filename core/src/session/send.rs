@@ -1,9 +1,9 @@
 //! The sending half of a session: lossless packets until they are acknowledged, and lossy ones until they are sent.
 //!
-//! Three chains of blocks hold the lossless packets, numbers ascending across them: `holes` were reported missing at least
-//! once, `sent` are in flight, `queued` wait for the window. A request packet tells which packets of its range arrived: those
-//! leave their chain at once, the others become holes. Receipts stay in order all the same: the tag of a packet that leaves
-//! from the middle goes to the packet before it that is still there.
+//! Three chains of blocks hold the lossless packets, numbers ascending across them: `holes` were reported missing at
+//! least once, `sent` are in flight, `queued` wait for the window. A request packet tells which packets of its range
+//! arrived: those leave their chain at once, the others become holes. Receipts stay in order all the same: the tag of a
+//! packet that leaves from the middle goes to the packet before it that is still there.
 
 use super::congestion::{Congestion, Rtt, WINDOW_MAX};
 use super::request::{Missing, Said};
@@ -147,8 +147,8 @@ impl SendWindow {
         blocks.back(&self.sent)
     }
 
-    /// The peer has received everything before `start`. True when that is about the window as it now is, false for an old
-    /// acknowledgement.
+    /// The peer has received everything before `start`. True when that is about the window as it now is, false for an
+    /// old acknowledgement.
     ///
     /// # Errors
     /// `OutOfWindow` when it acknowledges what was never sent.
@@ -274,8 +274,8 @@ impl SendWindow {
         self.probe_at = if idle { Instant::FAR } else { now + self.rtt.nudge() };
     }
 
-    /// Renews the burst, and suspects the first packet in flight to be lost after a long silence. True when the peer should
-    /// be told how far we are.
+    /// Renews the burst, and suspects the first packet in flight to be lost after a long silence. True when the peer
+    /// should be told how far we are.
     pub(crate) fn on_timeout(&mut self, now: Instant, blocks: &mut Blocks<'_>) -> bool {
         if now >= self.pace_at {
             self.congestion.refill();

@@ -1,9 +1,9 @@
 //! The pool of payload blocks, and chains of them.
 //!
-//! A block holds the content of one crypto data packet (1373 bytes at most): what waits to be sent or acknowledged, what
-//! arrived early or is not read yet, the text of a pending friend request. Blocks are lent by [`BlockId`], which can be
-//! neither copied nor dropped without the pool noticing in its books. Senders must leave `keep` blocks for receiving:
-//! without that reserve two nodes whose senders fill their pools never deliver anything again.
+//! A block holds the content of one crypto data packet (1373 bytes at most): what waits to be sent or acknowledged,
+//! what arrived early or is not read yet, the text of a pending friend request. Blocks are lent by [`BlockId`], which
+//! can be neither copied nor dropped without the pool noticing in its books. Senders must leave `keep` blocks for
+//! receiving: without that reserve two nodes whose senders fill their pools never deliver anything again.
 
 use super::{Full, Mem};
 use crate::time::Instant;
@@ -167,8 +167,8 @@ impl<'s> Blocks<'s> {
         self.mem[usize::from(id.0) - 1].next = 0;
     }
 
-    /// Puts a block into a chain sorted by `number` (compared relative to `base`, so that numbers may wrap). False, and the
-    /// block is given back, when that number is there already.
+    /// Puts a block into a chain sorted by `number` (compared relative to `base`, so that numbers may wrap). False, and
+    /// the block is given back, when that number is there already.
     pub fn insert_sorted(&mut self, chain: &mut Chain, base: u32, id: BlockId) -> bool {
         let offset = |block: &Block| block.number.wrapping_sub(base);
         let new = offset(self.get(&id));

@@ -1,7 +1,7 @@
 //! The cache of precomputed box keys: X25519 costs thirty times what a box does.
 //!
-//! A set-associative table: a keyed hash of the peer's key picks a set of four, the least recently used of the four makes
-//! room. Peers choose their keys, so the hash has a secret; a flood of new keys costs others at most their place.
+//! A set-associative table: a keyed hash of the peer's key picks a set of four, the least recently used of the four
+//! makes room. Peers choose their keys, so the hash has a secret; a flood of new keys costs others at most their place.
 
 use super::Mem;
 use crate::crypto::{PublicKey, SecretKey, SharedKey, Suite};
@@ -59,8 +59,8 @@ impl<'s> Keys<'s> {
         Self { mem, seed, spare: SharedKey::ZERO, computed: 0 }
     }
 
-    /// The box key of our key `whose` (`secret`) with `peer`, computed when it is not there. `None` when the peer's key is
-    /// of small order.
+    /// The box key of our key `whose` (`secret`) with `peer`, computed when it is not there. `None` when the peer's key
+    /// is of small order.
     pub fn get<S: Suite>(
         &mut self,
         suite: &S,

@@ -1,7 +1,7 @@
 //! Bounded memory: tables over storage that the caller gives, or boxed once at start (feature `alloc`).
 //!
-//! Sizes are run-time values, so one compiled core serves a microcontroller and a large node, and the simulator can draw
-//! every capacity at random. Nothing here grows. Three kinds of storage exist: [`Slots`], tables of entries behind
+//! Sizes are run-time values, so one compiled core serves a microcontroller and a large node, and the simulator can
+//! draw every capacity at random. Nothing here grows. Three kinds of storage exist: [`Slots`], tables of entries behind
 //! generational handles; [`Blocks`], packet-sized payload buffers in one pool; and [`Keys`], the cache of box keys.
 
 mod blocks;

@@ -35,8 +35,8 @@ impl<T> core::ops::DerefMut for Mem<'_, T> {
     }
 }
 
-/// One place of a table. `Vacant` comes first and the tag is a `u8`, so that an empty static table is all zeros and lands
-/// in `.bss` (a plain enum hides its tag in a niche of `T` and moves the whole table into `.data`).
+/// One place of a table. `Vacant` comes first and the tag is a `u8`, so that an empty static table is all zeros and
+/// lands in `.bss` (a plain enum hides its tag in a niche of `T` and moves the whole table into `.data`).
 #[derive(Debug)]
 #[repr(u8)]
 pub enum Slot<T> {
@@ -106,9 +106,9 @@ impl<T> core::fmt::Debug for Id<T> {
 #[derive(Debug)]
 pub struct Slots<'s, T> {
     mem: Mem<'s, Slot<T>>,
-    used: usize,
+    used: u32,
     /// Places from here on are vacant: walks through a large table with few entries end here.
-    extent: usize,
+    extent: u32,
 }
 
 impl<'s, T> Slots<'s, T> {
@@ -140,13 +140,13 @@ impl<'s, T> Slots<'s, T> {
     /// All entries are at places below this one: where a walk by place ends.
     #[must_use]
     pub const fn extent(&self) -> usize {
-        self.extent
+        self.extent as usize
     }
 
     /// How many entries there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.used
+        self.used as usize
     }
 
     /// Whether there are none.
@@ -158,7 +158,7 @@ impl<'s, T> Slots<'s, T> {
     /// Whether no further entry fits.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.used == self.mem.len()
+        self.len() == self.mem.len()
     }
 
     /// Adds an entry at the lowest free place.
@@ -176,7 +176,7 @@ impl<'s, T> Slots<'s, T> {
         let Some((index, generation, slot)) = place else { return Err(Full) };
         *slot = Slot::Occupied { generation, value };
         self.used += 1;
-        self.extent = self.extent.max(index + 1);
+        self.extent = self.extent.max(index as u32 + 1);
         Ok(Id { index: index as u32, generation, table: PhantomData })
     }
 
@@ -186,7 +186,7 @@ impl<'s, T> Slots<'s, T> {
         let slot = &mut self.mem[id.index()];
         self.used -= 1;
         let slot = core::mem::replace(slot, Slot::Vacant { generation: id.generation.wrapping_add(1) });
-        while self.extent.checked_sub(1).is_some_and(|last| matches!(self.mem[last], Slot::Vacant { .. })) {
+        while self.extent.checked_sub(1).is_some_and(|last| matches!(self.mem[last as usize], Slot::Vacant { .. })) {
             self.extent -= 1;
         }
         match slot {
@@ -226,7 +226,7 @@ impl<'s, T> Slots<'s, T> {
 
     /// All entries, in order of place.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        self.mem[..self.extent].iter().enumerate().filter_map(|(index, slot)| match slot {
+        self.mem[..self.extent as usize].iter().enumerate().filter_map(|(index, slot)| match slot {
             Slot::Occupied { generation, value } => {
                 Some((Id { index: index as u32, generation: *generation, table: PhantomData }, value))
             }
@@ -236,7 +236,7 @@ impl<'s, T> Slots<'s, T> {
 
     /// All entries, in order of place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Id<T>, &mut T)> {
-        self.mem[..self.extent].iter_mut().enumerate().filter_map(|(index, slot)| match slot {
+        self.mem[..self.extent as usize].iter_mut().enumerate().filter_map(|(index, slot)| match slot {
             Slot::Occupied { generation, value } => {
                 Some((Id { index: index as u32, generation: *generation, table: PhantomData }, value))
             }

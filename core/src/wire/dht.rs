@@ -1,7 +1,8 @@
 //! DHT packets: ping, nodes, DHT request, bootstrap info.
 //!
-//! Ping and nodes packets share one shape, `kind | sender's DHT key | nonce | box`; the box of a request is echoed in part by
-//! its response (`id`, eight bytes that only their maker reads). Source: `DHT.c`, `ping.c`, wire-facts 2.2 and 2.19.
+//! Ping and nodes packets share one shape, `kind | sender's DHT key | nonce | box`; the box of a request is echoed in
+//! part by its response (`id`, eight bytes that only their maker reads). Source: `DHT.c`, `ping.c`, wire-facts 2.2 and
+//! 2.19.
 
 use super::{NODE_LEN_MAX, NodeInfo, PackedNodes, Reader, Writer, kind};
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PUBLIC_KEY_LEN, PublicKey};
@@ -76,7 +77,8 @@ impl<'a> Outer<'a> {
     }
 }
 
-/// Plaintext of 0x00 and 0x01: `kind | id`. The kind is repeated, so that a request cannot be played back as its response.
+/// Plaintext of 0x00 and 0x01: `kind | id`. The kind is repeated, so that a request cannot be played back as its
+/// response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// [`kind::PING_REQUEST`] or [`kind::PING_RESPONSE`].

@@ -1,7 +1,8 @@
 //! Packets as bytes: layouts and nothing else. No state, no keys, no copies.
 //!
 //! One file per family. A packet type borrows from the slice that it was parsed from and writes itself to a slice;
-//! `emit(parse(x)) == x` holds for all of them and is tested as a property. Integers are big-endian unless said otherwise.
+//! `emit(parse(x)) == x` holds for all of them and is tested as a property. Integers are big-endian unless said
+//! otherwise.
 //! `parse` never panics; it returns `None` for what does not have exactly the right form.
 
 pub mod dht;

@@ -78,8 +78,8 @@ impl<'a> PackedNodes<'a> {
     /// No nodes.
     pub const EMPTY: Self = Self { bytes: &[], count: 0 };
 
-    /// Checks a run of UDP nodes that fills `bytes`; `max` nodes at most. TCP relays are refused, as toxcore does in nodes
-    /// and announce responses.
+    /// Checks a run of UDP nodes that fills `bytes`; `max` nodes at most. TCP relays are refused, as toxcore does in
+    /// nodes and announce responses.
     #[must_use]
     pub fn parse_udp(bytes: &'a [u8], max: usize) -> Option<Self> {
         Self::parse(bytes, max, false)

@@ -1,8 +1,8 @@
 //! Packets of `net_crypto`: cookies (0x18, 0x19), the handshake (0x1a) and crypto data (0x1b).
 //!
-//! Each packet is a clear head and one box; the `*Text` types are what stands in the box. Constants ending in `_BOX` tell
-//! where the box (authenticator first) begins, `_TEXT` where its plaintext stands once it is opened in place. All lengths
-//! but that of crypto data are exact. Spec: "Crypto"; wire-facts 2.6.
+//! Each packet is a clear head and one box; the `*Text` types are what stands in the box. Constants ending in `_BOX`
+//! tell where the box (authenticator first) begins, `_TEXT` where its plaintext stands once it is opened in place. All
+//! lengths but that of crypto data are exact. Spec: "Crypto"; wire-facts 2.6.
 
 use super::{Reader, Writer, kind};
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PUBLIC_KEY_LEN, PublicKey};
@@ -208,7 +208,8 @@ impl Handshake {
 /// What a handshake agrees on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandshakeText {
-    /// Nonce of the first data packet that the sender of this handshake sends (the spec says the opposite; wire-facts E1).
+    /// Nonce of the first data packet that the sender of this handshake sends (the spec says the opposite; wire-facts
+    /// E1).
     pub base_nonce: Nonce,
     /// The sender's session key.
     pub session: PublicKey,

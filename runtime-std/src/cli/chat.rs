@@ -109,11 +109,13 @@ impl Chat {
                 println!("* {} may not have got your last messages", self.name_of(friend).await?);
             }
             ToxEvent::ProfileNotSaved { reason } => println!("! {reason}"),
-            // Statuses are shown by /list, typing is not shown.
+            // Statuses are shown by /list; typing and packets of other applications are not shown.
             ToxEvent::FriendStatusMessage { .. }
             | ToxEvent::FriendStatus { .. }
             | ToxEvent::FriendTyping { .. }
             | ToxEvent::ReadReceipt { .. }
+            | ToxEvent::LosslessPacket { .. }
+            | ToxEvent::LossyPacket { .. }
             | ToxEvent::Writable { .. } => {}
             _ => {}
         }

@@ -100,7 +100,9 @@ impl Person {
             MessageKind::Normal => format!("writes: {words}"),
             MessageKind::Action => format!("* {words}"),
         });
-        let same = |event| matches!(event, ToxEvent::Message { kind: k, text, .. } if (k, text.as_slice()) == (kind, words.as_bytes()));
+        let words_read = words.as_bytes();
+        let same =
+            |event| matches!(event, ToxEvent::Message { kind: read, text, .. } if read == kind && text == words_read);
         while !same(other.next().await?) {}
         other.say(&format!("reads it after {:.1} ms", sent_at.elapsed().as_secs_f64() * 1e3));
         let receipt = ToxEvent::ReadReceipt { friend: to, message: number };

@@ -6,8 +6,8 @@ use std::io::{BufRead, stdin};
 /// Lines that may wait.
 const LINES_WAITING: usize = 64;
 
-/// The lines of stdin without their ends, undecodable bytes replaced; closed at its end. A thread reads them: it ends with
-/// the process.
+/// The lines of stdin without their ends, undecodable bytes replaced; closed at its end. A thread reads them: it ends
+/// with the process.
 pub(super) fn lines() -> Receiver<String> {
     let (sender, lines) = channel::bounded(LINES_WAITING);
     let read = move || {

@@ -8,7 +8,8 @@ use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Version that bootstrap info tells: a leading digit of our own (toxcore has 1, tox-rs 3), then this program's version.
+/// Version that bootstrap info tells: a leading digit of our own (toxcore has 1, tox-rs 3), then this program's
+/// version.
 const INFO_VERSION: u32 = 4_000_001_000;
 
 /// Options of `bluering node`.

@@ -1,8 +1,8 @@
 //! The whole node: datagrams, time and commands in any order. No panic, bounded output, no deadline stuck in the past.
 //!
-//! A bootstrap node and two friends who are connected already. The cryptography is a toy that hides nothing: a box shows its
-//! text, and when a packet is delivered *lax*, every box opens. So the fuzzer gets behind the authenticators, where it plays
-//! friends who lie, and it is fast enough to find something there.
+//! A bootstrap node and two friends who are connected already. The cryptography is a toy that hides nothing: a box
+//! shows its text, and when a packet is delivered *lax*, every box opens. So the fuzzer gets behind the authenticators,
+//! where it plays friends who lie, and it is fast enough to find something there.
 
 #![no_main]
 

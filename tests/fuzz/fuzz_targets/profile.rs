@@ -11,8 +11,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
-    let start =
-        ProfileWriter::new(Vec::new(), Nospam([1; 4]), &SecretKey::from_bytes([7; 32])).expect("a vector grows");
+    let secret = SecretKey::from_bytes([7; 32]);
+    let start = ProfileWriter::new(Vec::new(), Nospam([1; 4]), &secret).expect("a vector grows");
     let mut whole = start.finish().expect("a vector grows");
     // Without the end section, which has no content.
     whole.truncate(whole.len() - 8);

@@ -48,7 +48,7 @@ fn sizes_are_locked() {
     assert_eq!(size_of::<NodeEntry>(), 72);
     assert_eq!(size_of::<Candidate>(), 96);
     assert_eq!(size_of::<Search>(), 704);
-    assert_eq!(size_of::<crate::dht::Dht<'_>>(), 856);
+    assert!(size_of::<crate::dht::Dht<'_>>() <= 880, "with and without tables on the heap");
 }
 
 #[test]
@@ -172,16 +172,23 @@ fn a_full_table_of_candidates_prefers_the_urgent_and_the_near() {
 }
 
 #[test]
-fn a_ninth_bootstrap_node_needs_one_that_has_answered() {
+fn a_ninth_bootstrap_node_replaces_one_that_answered_or_was_asked_most() {
     let mut list = Bootstraps::new();
-    assert!((0..8).all(|n| list.add(START, node(n)) == Ok(())));
-    assert_eq!(list.add(START, node(8)), Err(Full));
-    assert_eq!(list.add(START, node(3)), Ok(()), "known already");
+    (0..8).for_each(|n| list.add(START, node(n)));
+    list.add(START, node(3));
     list.answered(START, &node(3));
-    assert_eq!(list.add(START, node(8)), Ok(()));
-    assert_eq!(core::iter::from_fn(|| list.poll(START, false)).count(), 8);
+    list.add(START, node(8));
+    let asked: Vec<_> = core::iter::from_fn(|| list.poll(START, false)).collect();
+    assert!(asked.len() == 8 && asked.contains(&node(8)) && !asked.contains(&node(3)));
     assert!(!list.any_parked());
-    list.answered(START, &node(8));
+    for _ in 0..2 {
+        let again = list.entry_of(&node(5)).unwrap();
+        again.at = START;
+        assert_eq!(list.poll(START, false), Some(node(5)));
+    }
+    list.add(START, node(9));
+    assert!(list.entry_of(&node(5)).is_none() && list.entry_of(&node(9)).is_some());
+    list.answered(START, &node(9));
     assert!(list.any_parked());
 }
 
@@ -189,7 +196,7 @@ fn a_ninth_bootstrap_node_needs_one_that_has_answered() {
 #[test]
 fn a_dead_bootstrap_node_is_given_up_when_others_live() {
     let mut list = Bootstraps::new();
-    list.add(START, node(1)).unwrap();
+    list.add(START, node(1));
     let mut asked = 0;
     while !list.any_parked() {
         let at = list.due().unwrap();

@@ -1,8 +1,8 @@
 //! Being found: the nodes near our long-term key that hold our announcement.
 //!
-//! A node first answers with a ping id that is good for the path it was asked over. The request that brings it back over the
-//! same path is the announcement, and goes out the instant the ping id arrives. What is announced is repeated while it
-//! works, and announced anew over another path as soon as its path is gone.
+//! A node first answers with a ping id that is good for the path it was asked over. The request that brings it back
+//! over the same path is the announcement, and goes out the instant the ping id arrives. What is announced is repeated
+//! while it works, and announced anew over another path as soon as its path is gone.
 
 use super::nodes::PathNodes;
 use super::paths::{PathId, Paths};
@@ -177,8 +177,8 @@ impl<'s> Announcement<'s> {
         node.due = now + Duration::from_secs(u64::from(node.unanswered.saturating_sub(patient).min(3)));
     }
 
-    /// Notes what is due: nodes whose path is gone, one node after 15 quiet seconds, and further nodes while the list is not
-    /// full.
+    /// Notes what is due: nodes whose path is gone, one node after 15 quiet seconds, and further nodes while the list
+    /// is not full.
     pub(super) fn on_timeout(
         &mut self,
         now: Instant,
@@ -241,8 +241,8 @@ impl<'s> Announcement<'s> {
         self.mem.iter().filter(|node| !node.is_vacant()).count()
     }
 
-    /// Asks known nodes that are not in the list, those nearest to us first. While nobody holds us, those of the list are
-    /// asked as well, each over several paths.
+    /// Asks known nodes that are not in the list, those nearest to us first. While nobody holds us, those of the list
+    /// are asked as well, each over several paths.
     fn populate(&mut self, now: Instant, me: &PublicKey, nodes: &PathNodes<'_>, requests: &mut Requests<'_>) {
         let len = self.len();
         let held = self.mem.iter().any(|node| node.stored);
@@ -285,7 +285,8 @@ impl Announcement<'_> {
     }
 }
 
-/// How long we wait before we try again at a node that did not store us: its table may be full, or its ping ids changed.
+/// How long we wait before we try again at a node that did not store us: its table may be full, or its ping ids
+/// changed.
 const fn after_refusal(refused: u8) -> Duration {
     Duration::from_secs(match refused {
         0 | 1 => 0,

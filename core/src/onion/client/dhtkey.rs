@@ -1,8 +1,8 @@
 //! What goes to a friend through the nodes that hold the friend's announcement: friend requests, and our DHT key.
 //!
-//! Both go out the instant such a node is found, and again through each further one. Nobody acknowledges them, so our DHT key
-//! is repeated after 1, 3, 7 and 15 s and then at [`INTERVAL`] until the friend is online; friend requests are repeated
-//! by whoever wants them.
+//! Both go out the instant such a node is found, and again through each further one. Nobody acknowledges them, so our
+//! DHT key is repeated after 1, 3, 7 and 15 s and then at [`INTERVAL`] until the friend is online; friend requests are
+//! repeated by whoever wants them.
 
 use super::OnionSend;
 use super::search::bit;

@@ -1,10 +1,10 @@
 //! The onion client: how we are found by friends, and find them, without telling anybody who talks to whom.
 //!
-//! We announce our long-term key at the nodes nearest to it ([`announce`]) and search each friend's key at the nodes nearest
-//! to that ([`search`]). Both are the same request, sent through a path of three relays ([`paths`], drawn from [`nodes`]),
-//! and both converge: an answer names nearer nodes, which are asked at once. Outstanding requests stand in one table
-//! ([`pending`]). A node that holds a friend passes data on to them: friend requests and our DHT key ([`dhtkey`]). With the
-//! DHT key the friend finds our address in the DHT, and the onion's work is done.
+//! We announce our long-term key at the nodes nearest to it ([`announce`]) and search each friend's key at the nodes
+//! nearest to that ([`search`]). Both are the same request, sent through a path of three relays ([`paths`], drawn from
+//! [`nodes`]), and both converge: an answer names nearer nodes, which are asked at once. Outstanding requests stand in
+//! one table ([`pending`]). A node that holds a friend passes data on to them: friend requests and our DHT key
+//! ([`dhtkey`]). With the DHT key the friend finds our address in the DHT, and the onion's work is done.
 //!
 //! Everything reacts to answers; timers only repeat. Rates are bounded by [`pace`] and get low with time.
 
@@ -73,8 +73,8 @@ pub(crate) enum OnionSend {
     DhtKey,
 }
 
-/// Writes the plaintext for a friend (by index) to the slice of 948 bytes, first byte included, and returns its length; 0 when
-/// there is nothing to be sent after all.
+/// Writes the plaintext for a friend (by index) to the slice of 948 bytes, first byte included, and returns its length;
+/// 0 when there is nothing to be sent after all.
 pub(crate) type Content<'c> = dyn FnMut(&Blocks<'_>, usize, OnionSend, &mut [u8]) -> usize + 'c;
 
 /// The memory of an [`OnionClient`].
@@ -143,8 +143,8 @@ impl<'s> OnionClient<'s> {
         }
     }
 
-    /// The DHT node with this key is known to have left: paths through it are given up, and we announce ourselves anew where
-    /// answers would have come through them. If it is there after all, the DHT hears it and it is added again.
+    /// The DHT node with this key is known to have left: paths through it are given up, and we announce ourselves anew
+    /// where answers would have come through them. If it is there after all, the DHT hears it and it is added again.
     pub(crate) fn node_left(&mut self, now: Instant, key: &PublicKey) {
         if let Some(at) = self.nodes.forget(key) {
             self.paths.give_up(&at);
@@ -197,8 +197,8 @@ impl<'s> OnionClient<'s> {
         }
     }
 
-    /// A friend request is to go out, through every node that holds the friend, until the friend answers. Called again, it
-    /// goes out again.
+    /// A friend request is to go out, through every node that holds the friend, until the friend answers. Called again,
+    /// it goes out again.
     pub(crate) fn send_request(&mut self, now: Instant, index: usize) {
         let Some(friend) = self.friends.get_mut(index).filter(|friend| friend.is_searched()) else { return };
         friend.mail.want_request(friend.holders());

@@ -1,7 +1,8 @@
 //! The nodes that paths are drawn from: live DHT nodes, and behind them the bootstrap nodes of the configuration.
 //!
-//! A node is blamed when a path through it, or a request to it, stays unanswered, and is cleared when one succeeds. Blamed
-//! nodes are drawn only when nothing better is known, and at [`BLAME_MAX`] not at all until the DHT hears them again.
+//! A node is blamed when a path through it, or a request to it, stays unanswered, and is cleared when one succeeds.
+//! Blamed nodes are drawn only when nothing better is known, and at [`BLAME_MAX`] not at all until the DHT hears them
+//! again.
 
 use crate::Endpoint;
 use crate::crypto::PublicKey;
@@ -122,8 +123,8 @@ impl<'s> PathNodes<'s> {
         self.usable().any(|node| node.at != *at)
     }
 
-    /// Three hops, distinct as far as possible; `target` is not the last one if another node is known, and no hop at all
-    /// if enough others are. True beside them when they are distinct.
+    /// Three hops, distinct as far as possible; `target` is not the last one if another node is known, and no hop at
+    /// all if enough others are. True beside them when they are distinct.
     pub(super) fn draw(&self, rng: &mut impl CryptoRng, target: &Endpoint) -> Option<([NodeInfo; HOPS], bool)> {
         let last = self.pick(rng, &[*target]).or_else(|| self.pick(rng, &[]))?;
         let middle = self.pick_avoiding(rng, &[last.at], target)?;

@@ -1,9 +1,9 @@
 //! Paths of three relays. Half of them carry what concerns ourselves, the other half what concerns friends, so that no
 //! relay sees both.
 //!
-//! A path is built when it is first needed and lives until it is worn out: unanswered once before anything ever came back,
-//! [`FAILURES_MAX`] times in a row afterwards, [`LIFE`] in any case, or made of fewer than three distinct nodes although
-//! three are known by now. Its keys are computed when it is built: three agreements, whatever it carries.
+//! A path is built when it is first needed and lives until it is worn out: unanswered once before anything ever came
+//! back, [`FAILURES_MAX`] times in a row afterwards, [`LIFE`] in any case, or made of fewer than three distinct nodes
+//! although three are known by now. Its keys are computed when it is built: three agreements, whatever it carries.
 
 use super::nodes::{HOPS, PathNodes};
 use crate::crypto::{PublicKey, SharedKey, Suite};
@@ -90,7 +90,8 @@ impl<'s> Paths<'s> {
         Self { mem, last_id: 0 }
     }
 
-    /// The path `wanted` if it lives. Otherwise a random one of the group that does not end at `target`, built if need be.
+    /// The path `wanted` if it lives. Otherwise a random one of the group that does not end at `target`, built if need
+    /// be.
     /// `None` while no relay is known.
     pub(super) fn pick<E: Env>(
         &mut self,

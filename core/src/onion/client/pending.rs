@@ -1,8 +1,8 @@
 //! Outstanding announce requests: whom we asked, for whom, over which path.
 //!
-//! An entry is wanted, then asked, then late: a late one has been counted against its path and its node, but an answer is
-//! still welcome until [`LIFE`] has passed. The sendback is a random number, so an answer that nobody was asked for finds
-//! nothing. Full: new requests wait; late entries make room first.
+//! An entry is wanted, then asked, then late: a late one has been counted against its path and its node, but an answer
+//! is still welcome until [`LIFE`] has passed. The sendback is a random number, so an answer that nobody was asked for
+//! finds nothing. Full: new requests wait; late entries make room first.
 
 use super::paths::PathId;
 use crate::Endpoint;
@@ -177,8 +177,8 @@ impl<'s> Requests<'s> {
         self.mem.iter().filter(|entry| entry.is(owner, key) && entry.stage != Stage::Late).count()
     }
 
-    /// Whether that node may be asked though it is not in a list: it has not been within the last ten seconds without an
-    /// answer, or not within `gap` and fewer than `parallel` requests to it are open.
+    /// Whether that node may be asked though it is not in a list: it has not been within the last ten seconds without
+    /// an answer, or not within `gap` and fewer than `parallel` requests to it are open.
     pub(super) fn may_repeat(
         &self,
         now: Instant,
@@ -194,7 +194,8 @@ impl<'s> Requests<'s> {
         }
     }
 
-    /// Whether that node has been asked for that owner within the last ten seconds without an answer, or is to be asked.
+    /// Whether that node has been asked for that owner within the last ten seconds without an answer, or is to be
+    /// asked.
     pub(super) fn is_known(&self, owner: Owner, key: &PublicKey) -> bool {
         self.mem.iter().any(|entry| entry.is(owner, key))
     }

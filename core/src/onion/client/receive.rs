@@ -97,8 +97,8 @@ impl<'s> OnionClient<'s> {
         Ok(())
     }
 
-    /// Nodes that the answer names are asked if they improve the list, as far as the pace allows. Local ones count only when
-    /// they come from a local relay.
+    /// Nodes that the answer names are asked if they improve the list, as far as the pace allows. Local ones count only
+    /// when they come from a local relay.
     pub(super) fn ask_further<E: Env>(
         &mut self,
         cx: &Cx<'_, 's, E>,

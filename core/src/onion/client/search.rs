@@ -1,9 +1,10 @@
-//! Finding a friend: the nodes near the friend's long-term key, asked in rounds until one holds the friend's announcement.
+//! Finding a friend: the nodes near the friend's long-term key, asked in rounds until one holds the friend's
+//! announcement.
 //!
-//! Rounds are frequent while the search is young and get rarer with its age. Finding the friend does not end the search: the
-//! announcement may be a leftover of the friend's last run, with a data key that nobody holds any more. What ends it is the
-//! friend coming online. Each node tells the data key that it knows; the last two are kept, and a third one makes the
-//! search young again.
+//! Rounds are frequent while the search is young and get rarer with its age. Finding the friend does not end the
+//! search: the announcement may be a leftover of the friend's last run, with a data key that nobody holds any more.
+//! What ends it is the friend coming online. Each node tells the data key that it knows; the last two are kept, and a
+//! third one makes the search young again.
 
 use super::nodes::PathNodes;
 use super::pace::Pace;
@@ -191,8 +192,8 @@ impl OnionFriend {
         self.round_at = now + self.interval(now, rng);
     }
 
-    /// A node has answered. True when it holds the friend and that, or its data key, is new; `data_key` is `None` when it
-    /// does not hold the friend.
+    /// A node has answered. True when it holds the friend and that, or its data key, is new; `data_key` is `None` when
+    /// it does not hold the friend.
     pub(super) fn answered(&mut self, now: Instant, asked: &Pending, data_key: Option<&PublicKey>) -> Option<usize> {
         let told = data_key.map_or(0, |key| self.learn(now, key));
         let place = self.place(&asked.node())?;

@@ -1,5 +1,5 @@
-//! Writing packets: what matters most goes first. Data for friends, then our own announcement, then nodes that we heard of,
-//! then the searches.
+//! Writing packets: what matters most goes first. Data for friends, then our own announcement, then nodes that we heard
+//! of, then the searches.
 
 use super::paths::{Group, PathId};
 use super::pending::{Asking, Owner};

@@ -431,8 +431,8 @@ fn a_sign_of_life_makes_a_search_young() {
 }
 
 quickcheck::quickcheck! {
-    /// Whatever is done to it and whatever arrives, it neither panics nor gets busy (the world checks that), and it keeps to
-    /// its rate.
+    /// Whatever is done to it and whatever arrives, it neither panics nor gets busy (the world checks that), and it
+    /// keeps to its rate.
     fn any_order_of_events_is_survived(events: Vec<(u8, u8, u16)>, seed: u8) -> bool {
         let mut world = World::new(seed, 3);
         let client = world.client(Sizes { pending: 8, friends: 3, ..DESKTOP });

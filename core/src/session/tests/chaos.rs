@@ -67,7 +67,8 @@ quickcheck! {
         let sizes = [noise.len(), 145, 161, 385, 1400, 28, 2048];
         let drops = world.bob().drops.len();
         for len in sizes {
-            let bytes: Vec<u8> = [0x18 + kind % 6].into_iter().chain(noise.iter().copied().chain((0..=255).cycle()).take(len)).take(2048).collect();
+            let content = noise.iter().copied().chain((0..=255).cycle()).take(len);
+            let bytes: Vec<u8> = [0x18 + kind % 6].into_iter().chain(content).take(2048).collect();
             if world.bob().receive(&bytes, from).is_some() { return false; }
         }
         world.bob().drops.len() == drops + sizes.len() && world.bob().is_established()

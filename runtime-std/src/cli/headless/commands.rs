@@ -60,7 +60,8 @@ impl Headless {
             "freeze" => self.freeze(args).await?,
             "quit" => self.quit(args).await?,
             "help" => {
-                json!({"commands": COMMANDS.iter().map(|(name, args)| ((*name).to_string(), json!(args))).collect::<Map<_, _>>()})
+                let all = COMMANDS.iter().map(|(name, args)| ((*name).to_string(), json!(args)));
+                json!({"commands": all.collect::<Map<_, _>>()})
             }
             "flood" => return self.start_flood(args, id).await.map(|()| None),
             "sink" => self.sink(args)?,

@@ -1,4 +1,4 @@
-//! `bluering headless`: a client driven by JSON lines, the same lines as `toxpeer` around c-toxcore speaks, so that one test
+//! `bluering headless`: a client driven by JSON lines, the same as `toxpeer` around c-toxcore speaks, so that one test
 //! drives either.
 //!
 //! `{"cmd":NAME,"id":ANY,...}` on stdin is answered by `{"event":"reply","id":ANY,"ok":true|false,...}` on stdout, and
