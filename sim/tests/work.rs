@@ -1,5 +1,11 @@
 //! How much work one datagram can cause, counted in X25519 agreements, by far the dearest thing that a node does.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may panic, and picks what it looks for"
+)]
+
 mod attacker;
 
 use attacker::{Attacker, Noise};
