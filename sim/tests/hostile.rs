@@ -73,10 +73,7 @@ impl Pair {
     }
 
     fn texts(&self, i: usize) -> Vec<Vec<u8>> {
-        let of = |heard: &Heard| match heard {
-            Heard::Message { text, .. } => Some(text.clone()),
-            _ => None,
-        };
+        let of = |heard: &Heard| if let Heard::Message { text, .. } = heard { Some(text.clone()) } else { None };
         self.world.heard(self.ends[i]).iter().filter_map(|(_, heard)| of(heard)).collect()
     }
 
