@@ -26,6 +26,8 @@ pub(crate) const REQUEST_LEN_MAX: usize = 921;
 
 /// An alive packet goes out this often (`friend_connection.h`, FRIEND_PING_INTERVAL).
 const ALIVE_EVERY: Duration = Duration::from_secs(8);
+/// It goes out so much early when another friend's is due: one wake-up serves many.
+const ALIVE_EARLY: Duration = Duration::from_secs(2);
 /// Our DHT key is told through the DHT this often while a friend is offline (`onion_client.h`).
 const DHT_ANNOUNCE_EVERY: Duration = Duration::from_secs(20);
 /// Through so many nodes near the friend's DHT key.
@@ -428,9 +430,14 @@ impl Friend {
         if self.online { Connection::Udp } else { Connection::None }
     }
 
-    /// Arms what is due.
-    pub(crate) fn on_timeout(&mut self, now: Instant) {
-        if self.alive_at <= now {
+    /// Whether an alive packet is due.
+    pub(crate) fn is_alive_due(&self, now: Instant) -> bool {
+        self.alive_at <= now
+    }
+
+    /// Arms what is due. `awake`: some friend's alive packet goes out now.
+    pub(crate) fn on_timeout(&mut self, now: Instant, awake: bool) {
+        if self.alive_at <= if awake { now + ALIVE_EARLY } else { now } {
             self.alive_at = now + ALIVE_EVERY;
             self.tell |= tell::ALIVE;
         }

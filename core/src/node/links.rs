@@ -71,8 +71,9 @@ impl<'s, E: Env> Node<'s, E> {
     /// Timers of the friend table.
     pub(super) fn friends_on_timeout(&mut self) {
         let now = self.shared.now;
+        let awake = self.friends.table.values().any(|friend| friend.is_alive_due(now));
         for (id, friend) in self.friends.table.iter_mut() {
-            friend.on_timeout(now);
+            friend.on_timeout(now, awake);
             self.telling |= friend.tell != 0;
             if friend.request_due(now) {
                 self.onion.send_request(now, id.index());

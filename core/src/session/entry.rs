@@ -268,17 +268,22 @@ impl Session {
         }
     }
 
-    /// Whether it is established, but nothing was heard for `span`.
-    pub(crate) fn is_silent(&self, now: Instant, span: Duration) -> bool {
+    /// Keys, windows and timers while it is established.
+    pub(crate) const fn established(&self) -> Option<&Live> {
         match &self.state {
-            State::Established(live) => now.reached(live.heard(), span),
+            State::Established(live) => Some(live),
             State::CookieRequesting(_)
             | State::HandshakeSent(_)
             | State::NotConfirmed { .. }
             | State::Closing(_)
             | State::Drained(_)
-            | State::Gone => false,
+            | State::Gone => None,
         }
+    }
+
+    /// Whether it is established, but nothing was heard for `span`.
+    pub(crate) fn is_silent(&self, now: Instant, span: Duration) -> bool {
+        self.established().is_some_and(|live| now.reached(live.heard(), span))
     }
 
     /// Whether it stands for its peer: opening or open.

@@ -16,7 +16,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(32);
 /// toxcore believes in a direct connection for 8 s (`net_crypto.h`, UDP_DIRECT_TIMEOUT).
 const DIRECT_LIFE: Duration = Duration::from_secs(8);
 /// Pause between packets on an idle session: two of them reach toxcore within its 8 s.
-const KEEPALIVE: Duration = Duration::from_millis(3_500);
+const KEEPALIVE: Duration = Duration::from_millis(3_800);
+/// A keepalive goes out so much early when we are awake anyway, for another session's or because the peer's came: in time
+/// all idle sessions share their wake-ups.
+const KEEPALIVE_EARLY: Duration = Duration::from_millis(1_000);
 /// The first such pause, so that a lost confirmation is made up for soon.
 const KEEPALIVE_FIRST: Duration = Duration::from_millis(250);
 /// Number of the first lossless packet.
@@ -87,6 +90,7 @@ impl Live {
                     self.send.on_request(now, blocks, data);
                 }
                 self.receive.on_number(now, text.number, rtt);
+                self.keep_alive_early(now);
                 Ok(Heard::Nothing)
             }
             content::KILL => Ok(Heard::Kill),
@@ -148,15 +152,31 @@ impl Live {
 
     /// Turns timers that are due into packets to be sent. False when the peer is gone.
     pub(crate) fn on_timeout(&mut self, now: Instant, blocks: &mut Blocks<'_>) -> bool {
-        if now >= self.keep_at {
-            self.keeps = self.keeps.saturating_add(1);
-            self.keep_at = now + self.keep_pause();
-            self.want_request = true;
+        if self.is_keepalive_due(now) {
+            self.keep_alive(now);
         }
         self.receive.on_room(now, blocks);
         self.want_request |= self.send.on_timeout(now, blocks);
         self.settle(now);
         now < self.heard + SILENCE_MAX
+    }
+
+    /// Whether a keepalive is due, for which the node must wake up.
+    pub(crate) fn is_keepalive_due(&self, now: Instant) -> bool {
+        now >= self.keep_at
+    }
+
+    /// Sends the next keepalive now if it would be due soon.
+    pub(crate) fn keep_alive_early(&mut self, now: Instant) {
+        if self.keep_pause() == KEEPALIVE && now + KEEPALIVE_EARLY >= self.keep_at {
+            self.keep_alive(now);
+        }
+    }
+
+    fn keep_alive(&mut self, now: Instant) {
+        self.keeps = self.keeps.saturating_add(1);
+        self.keep_at = now + self.keep_pause();
+        self.want_request = true;
     }
 
     /// After each change: a request packet that is due now is sent with this round of packets.

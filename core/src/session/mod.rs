@@ -198,10 +198,17 @@ impl<'s> Sessions<'s> {
             return;
         }
         (self.wake, self.starved) = (Instant::FAR, false);
+        let is_due = |live: &Live| live.is_keepalive_due(cx.now);
+        let keeping = self.table.values().any(|session| session.established().is_some_and(is_due));
         for index in 0..self.table.extent() {
             let Some(id) = self.table.id_at(index) else { continue };
             if let Some(session) = self.table.get_mut(id) {
                 session.on_timeout(cx.now, cx.blocks);
+                if let State::Established(live) = &mut session.state
+                    && keeping
+                {
+                    live.keep_alive_early(cx.now);
+                }
             }
             self.touch(cx.now, id);
         }
@@ -568,15 +575,7 @@ impl<'s> Sessions<'s> {
     }
 
     fn live(&self, id: SessionId) -> Option<&Live> {
-        match &self.table.get(id)?.state {
-            State::Established(live) => Some(live),
-            State::CookieRequesting(_)
-            | State::HandshakeSent(_)
-            | State::NotConfirmed { .. }
-            | State::Closing(_)
-            | State::Drained(_)
-            | State::Gone => None,
-        }
+        self.table.get(id)?.established()
     }
 
     fn live_mut(&mut self, id: SessionId) -> Option<&mut Live> {

@@ -17,6 +17,8 @@ use core::time::Duration;
 
 /// Between announcements to a node that holds us (`onion_client.h`, ONION_NODE_PING_INTERVAL).
 const INTERVAL: Duration = Duration::from_secs(15);
+/// The same at most while a node that keeps holding us, or the path to it, is not yet stable: half its age.
+const INTERVAL_SETTLING: Duration = Duration::from_secs(60);
 /// The same when node and path are stable (`onion_client.c`, ANNOUNCE_INTERVAL_STABLE).
 const INTERVAL_STABLE: Duration = Duration::from_secs(120);
 /// From this age on a node that answers is stable (`onion_client.c`, TIME_TO_STABLE).
@@ -153,7 +155,7 @@ impl<'s> Announcement<'s> {
             Stored::Announced { ping_id } => {
                 (node.ping_id, node.refused, node.stored) = (ping_id, 0, true);
                 let stable = now.reached(node.added, STABLE) && paths.is_stable(now, asked.path);
-                if stable { INTERVAL_STABLE } else { INTERVAL }
+                if stable { INTERVAL_STABLE } else { (now.since(node.added) / 2).clamp(INTERVAL, INTERVAL_SETTLING) }
             }
         };
         node.due = now + wait;

@@ -25,19 +25,8 @@ pub(super) struct Flood {
 
 impl Flood {
     pub(super) fn new(id: Value, friend: FriendId, bytes: usize, count: u64, window: u64) -> Self {
-        let cost = Cost::start();
-        Self {
-            id,
-            friend,
-            text: vec![b'x'; bytes].into(),
-            count,
-            window,
-            sent: 0,
-            acked: 0,
-            first: None,
-            failed: None,
-            cost,
-        }
+        let (text, cost) = (vec![b'x'; bytes].into(), Cost::start());
+        Self { id, friend, text, count, window, sent: 0, acked: 0, first: None, failed: None, cost }
     }
 
     /// Whether `event` is about this run and need not be printed.
