@@ -17,8 +17,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(32);
 const DIRECT_LIFE: Duration = Duration::from_secs(8);
 /// Pause between packets on an idle session: two of them reach toxcore within its 8 s.
 const KEEPALIVE: Duration = Duration::from_millis(3_800);
-/// A keepalive goes out so much early when we are awake anyway, for another session's or because the peer's came: in time
-/// all idle sessions share their wake-ups.
+/// A keepalive goes out so much early when we are awake anyway, for another session's or because the peer's came: in
+/// time all idle sessions share their wake-ups.
 const KEEPALIVE_EARLY: Duration = Duration::from_millis(1_000);
 /// The first such pause, so that a lost confirmation is made up for soon.
 const KEEPALIVE_FIRST: Duration = Duration::from_millis(250);
