@@ -115,10 +115,13 @@ impl core::error::Error for BuildError {}
 ///     fn event(&mut self, event: Event<'_>) { println!("{event:?}") }
 /// }
 ///
-/// // On a microcontroller this is a `static`. let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new()); let
-/// config = Config { secret: SecretKey::from_bytes([7; 32]), nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None
-/// }; let start = Instant::ZERO; // the adapter's clock let mut node = Node::<E>::new(config, memory.storage(), Parts {
-/// rng: R(1), suite: Nacl }, start)?; node.set_name(b"Alice")?;
+/// // On a microcontroller this is a `static`.
+/// let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new());
+/// let secret = SecretKey::from_bytes([7; 32]);
+/// let config = Config { secret, nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None };
+/// let start = Instant::ZERO; // the adapter's clock
+/// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;
+/// node.set_name(b"Alice")?;
 ///
 /// let (mut scratch, mut ports, mut buf) = (Scratch::new(), Wires, [0; DATAGRAM_MAX]);
 /// let now = start; // ... a datagram of 3 bytes comes in:
