@@ -103,12 +103,11 @@ impl Ports for Wire {
     }
 
     fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::FriendConnection { connection, .. } => self.online[self.from] = connection == Connection::Udp,
-            Event::Message { .. } => self.messages += 1,
-            Event::ReadReceipt { .. } => self.receipts += 1,
-            _ => {}
+        if let Event::FriendConnection { connection, .. } = event {
+            self.online[self.from] = connection == Connection::Udp;
         }
+        self.messages += u32::from(matches!(event, Event::Message { .. }));
+        self.receipts += u32::from(matches!(event, Event::ReadReceipt { .. }));
     }
 }
 
