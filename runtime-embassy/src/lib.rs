@@ -16,7 +16,7 @@ pub use bluering_core;
 use bluering_core::StaticStorage;
 
 /// All tables of a client with 8 friends and 64 known nodes.
-pub type ClientStorage = StaticStorage<8, 11, 64, 10, 8>;
+pub type ClientStorage = StaticStorage<8, 11, 64, 10, 6>;
 
 /// The most that [`ClientStorage`] may take on a 32-bit target.
 pub const CLIENT_STORAGE_MAX: usize = 48 * 1024;

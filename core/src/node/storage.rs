@@ -61,7 +61,7 @@ impl Limits {
     /// A bootstrap node without friends.
     pub const SERVER: Self = Self { friends: 0, nodes: 1024, announces: 4096, blocks: 8, keys: 16384, blocked: 0 };
     /// What a microcontroller has: useful in simulations.
-    pub const MICRO: Self = Self { friends: 8, nodes: 64, announces: 8, blocks: 10, keys: 24, blocked: 4 };
+    pub const MICRO: Self = Self { friends: 8, nodes: 64, announces: 6, blocks: 10, keys: 24, blocked: 4 };
 }
 
 /// Places of small tables that do not depend on the limits.
