@@ -85,7 +85,16 @@ impl Pair {
     /// # Errors
     /// When it does not end or does not start.
     pub fn restart_a(self, net: &Net) -> Outcome<Self> {
-        let (kind, name) = (self.a.kind(), self.a.name().to_string());
+        let kind = self.a.kind();
+        self.restart_a_as(net, kind)
+    }
+
+    /// Ends `a`, and starts `kind` from its profile.
+    ///
+    /// # Errors
+    /// When it does not end or does not start.
+    pub fn restart_a_as(self, net: &Net, kind: Kind) -> Outcome<Self> {
+        let name = self.a.name().to_string();
         self.a.save_and_close()?;
         let a = start(net, kind, &name, &self.node, &self.folder)?;
         Ok(Self { a, ..self })

@@ -58,6 +58,11 @@ mixes! { restart:
     ours_with_ours(Ours, Ours, node Ours);
 }
 
+mixes! { other_program:
+    real_then_ours(Real, Ours, node Real);
+    ours_then_real(Ours, Real, node Real);
+}
+
 mixes! { restart_both:
     real_with_real(Real, Real, node Real);
     ours_with_real(Ours, Real, node Real);
@@ -193,6 +198,26 @@ fn restart(a: Kind, b: Kind, node: Kind) -> Outcome {
     pair.meet(0, gone.next)?;
     pair.say("normal", "back again")?;
     pair.turned().say("normal", "welcome back").map(drop)
+}
+
+/// Somebody changes from `before` to `after` and keeps the profile, and changes back.
+fn other_program(before: Kind, after: Kind, node: Kind) -> Outcome {
+    let net = Net::new()?;
+    let node = Node::start(&net, node)?;
+    let mut pair = Pair::friends(&net, &node, before, Ours)?;
+    knows_name(&pair.a, pair.b_at_a, "bob")?;
+    let address = pair.a.address().to_string();
+    for kind in [after, before] {
+        let mark = pair.b.mark();
+        pair = pair.restart_a_as(&net, kind)?;
+        ensure(pair.a.address() == address, || format!("{} with the other program", pair.a.address()))?;
+        let friend = pair.a.cmd("friends", json!({}))?.line["friends"][0].clone();
+        ensure(friend["pk"] == pair.b.pk() && friend["name"] == "bob", || format!("the profile has {friend}"))?;
+        let gone = pair.b.wait_after(mark, "friend_connection", |heard| heard.text("status") == "none")?;
+        pair.meet(0, gone.next)?;
+        pair.say("normal", "with another program")?;
+    }
+    Ok(())
 }
 
 /// Both end and come back: each finds the other with nothing but its profile.
