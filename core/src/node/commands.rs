@@ -165,7 +165,9 @@ impl<E: Env> Node<'_, E> {
         if added.is_ok() || added == Err(AddFriendError::NewNospam) {
             self.changed();
         }
-        self.friend_added(added?, to.public_key)
+        let id = added?;
+        self.look_for(id, to.public_key);
+        Ok(id)
     }
 
     /// Accepts a friend request, or adds a friend who is known to have added us.
@@ -176,7 +178,8 @@ impl<E: Env> Node<'_, E> {
         self.input(now);
         let added = self.friends.accept(&self.shared.me.long_term.public, key)?;
         self.changed();
-        self.friend_added(added, key)
+        self.look_for(added, key);
+        Ok(added)
     }
 
     /// Ends the friendship on our side. False when there is no such friend.
@@ -353,9 +356,8 @@ impl<E: Env> Node<'_, E> {
         Ok(())
     }
 
-    fn friend_added(&mut self, id: FriendId, key: PublicKey) -> Result<FriendId, AddFriendError> {
+    fn look_for(&mut self, id: FriendId, key: PublicKey) {
         self.onion.add_friend(self.shared.now, id.index(), key);
         self.friends_on_timeout();
-        Ok(id)
     }
 }
