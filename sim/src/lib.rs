@@ -8,7 +8,9 @@
 #![forbid(unsafe_code)]
 
 mod env;
+mod rng;
 mod world;
 
 pub use env::SimEnv;
+pub use rng::{MILLION, Ppm, SimRng};
 pub use world::{Flight, Heard, NodeId, World};
