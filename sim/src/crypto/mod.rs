@@ -218,7 +218,7 @@ mod tests {
         let suite = SimSuite::new(Strength::Real);
         suite.keep_ledger();
         let key = SharedKey::from_bytes([1; 32]);
-        let mut seal = |nonce: u8, text: u8| suite.seal(&key, &Nonce([nonce; 24]), &mut [text; 40]);
+        let seal = |nonce: u8, text: u8| suite.seal(&key, &Nonce([nonce; 24]), &mut [text; 40]);
         seal(1, 1);
         // The same box again: a repeated packet.
         seal(1, 1);
