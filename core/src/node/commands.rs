@@ -283,6 +283,7 @@ impl<E: Env> Node<'_, E> {
         let number = friend.outbox.next();
         if self.sessions.send(&mut self.shared.cx(), session, &[&[kind], text], number).is_err() {
             friend.outbox.wants_room = true;
+            self.shared.stats.sends_refused += 1;
             return Err(SendError::Full);
         }
         friend.outbox.sent();
@@ -334,6 +335,7 @@ impl<E: Env> Node<'_, E> {
                 if let Some(friend) = self.friends.get_mut(to) {
                     friend.outbox.wants_room = true;
                 }
+                self.shared.stats.sends_refused += 1;
                 Err(SendError::Full)
             }
         }

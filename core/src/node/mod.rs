@@ -7,6 +7,7 @@
 mod commands;
 mod law;
 mod links;
+mod occupancy;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use crate::friend::{AddFriendError, FriendId};
 pub use crate::messenger::{SendError, TooLong};
 pub use commands::FriendInfo;
 pub use law::Output;
+pub use occupancy::Occupancy;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
@@ -193,6 +195,7 @@ impl<'s, E: Env> Shared<'s, E> {
             blocks: &mut self.blocks,
             rng: &mut self.parts.rng,
             suite: &self.parts.suite,
+            stats: &mut self.stats,
         }
     }
 
