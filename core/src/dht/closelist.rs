@@ -123,7 +123,7 @@ impl<'s> CloseList<'s> {
         self.due
     }
 
-    pub(super) fn entries_live(&self, now: Instant) -> impl Iterator<Item = &NodeEntry> {
+    pub(super) fn entries_live(&self, now: Instant) -> impl Iterator<Item = &NodeEntry> + Clone {
         self.mem.iter().filter(move |entry| entry.is_live(now))
     }
 

@@ -207,7 +207,7 @@ impl<'s> Dht<'s> {
     }
 
     /// The live nodes of the close list.
-    pub(crate) fn nodes(&self, now: Instant) -> impl Iterator<Item = NodeInfo> {
+    pub(crate) fn nodes(&self, now: Instant) -> impl Iterator<Item = NodeInfo> + Clone {
         self.close.entries_live(now).map(NodeEntry::info)
     }
 

@@ -142,12 +142,12 @@ impl<E: Env> Node<'_, E> {
     }
 
     /// DHT nodes that answered not long ago, for the profile.
-    pub fn known_nodes(&self) -> impl Iterator<Item = NodeInfo> {
+    pub fn known_nodes(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         self.dht.nodes(self.shared.now)
     }
 
     /// Nodes that onion paths went through, for the profile.
-    pub fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> {
+    pub fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         self.onion.path_nodes()
     }
 }
@@ -220,7 +220,7 @@ impl<E: Env> Node<'_, E> {
     }
 
     /// All friends, in order of their numbers.
-    pub fn friends(&self) -> impl Iterator<Item = FriendId> {
+    pub fn friends(&self) -> impl Iterator<Item = FriendId> + Clone {
         self.friends.table.iter().map(|(id, _)| id)
     }
 

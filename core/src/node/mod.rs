@@ -8,6 +8,7 @@ mod commands;
 mod law;
 mod links;
 mod occupancy;
+mod profile;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use crate::messenger::{SendError, TooLong};
 pub use commands::FriendInfo;
 pub use law::Output;
 pub use occupancy::Occupancy;
+pub use profile::FriendTexts;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;

@@ -217,7 +217,7 @@ impl<'s> OnionClient<'s> {
     }
 
     /// Known relays, live ones first.
-    pub(crate) fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> {
+    pub(crate) fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         self.nodes.iter()
     }
 

@@ -159,7 +159,7 @@ impl<'s> PathNodes<'s> {
     }
 
     /// All of them, the live ones first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = NodeInfo> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         let of = |bootstrap| {
             self.mem.iter().filter(move |node| !node.is_vacant() && node.bootstrap == bootstrap).map(PathNode::info)
         };
