@@ -118,6 +118,7 @@ fn an_application_that_does_not_read_stops_the_sender_and_loses_nothing() {
             "{} of {sent}",
             texts(&world, bob).len()
         );
+        assert_eq!(world.node(alice).stats().sends_refused, 400 - u64::from(sent));
     }
 }
 
