@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod env;
+pub mod net;
 mod rng;
 mod world;
 
