@@ -17,22 +17,26 @@
 //! Carrier-grade NAT is two of them in a row: the external endpoint of the first is the inner one of the second. A
 //! packet from inside to the external address (hairpin) goes through [`Nat::outbound`], then [`Nat::inbound`].
 
+mod firewall;
+mod reach;
+
 use crate::rng::SimRng;
 use bluering_core::Endpoint;
 use bluering_core::time::Instant;
 use core::net::IpAddr;
 use core::time::Duration;
+use firewall::Permits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use firewall::Firewall;
+pub use reach::{Reach, reach};
 
 /// The first port that a NAT gives away when it has the choice.
 const FIRST_PORT: u16 = 1024;
 
 /// Ports that a NAT gives away when it has the choice.
 const PORTS: u32 = 65_536 - FIRST_PORT as u32;
-
-/// Remote hosts that may answer, per mapping or firewall. When full, the quarter not used for longest is forgotten.
-const PERMITS: usize = 16_384;
 
 /// A table is swept for what has expired when it has grown to this, and each time it has doubled.
 const SWEEP_FROM: usize = 64;
@@ -87,17 +91,6 @@ pub enum NatDrop {
     NoHairpin,
 }
 
-/// How two hosts can talk without a relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Reach {
-    /// At least one of them can just send.
-    Direct,
-    /// Both must send to each other (hole punching).
-    Punched,
-    /// Not at all, short of guessing ports.
-    Unreachable,
-}
-
 /// An address and port, as keys are ordered.
 type Address = (IpAddr, u16);
 
@@ -124,14 +117,6 @@ struct Mapping {
     inner: Endpoint,
     used: Instant,
     permits: Permits<Address>,
-}
-
-/// A stateful firewall: who was sent to may answer. It changes no addresses, as is usual for IPv6 (RFC 6092).
-#[derive(Clone, Debug)]
-pub struct Firewall {
-    filtering: Dependence,
-    expiry: Duration,
-    permits: Permits<(Address, Address)>,
 }
 
 impl Dependence {
@@ -341,122 +326,6 @@ impl Nat {
         let mut taken = self.by_port.range(first..=last);
         (first..=last)
             .find(|port| !taken.next().is_some_and(|(at, mapping)| at == port && !self.spec.expired(now, mapping.used)))
-    }
-}
-
-impl Firewall {
-    /// A firewall that lets nothing in yet.
-    #[must_use]
-    pub const fn new(filtering: Dependence, expiry: Duration) -> Self {
-        Self { filtering, expiry, permits: Permits::new() }
-    }
-
-    /// A packet goes out from `inner` to `to`. `now` never goes back.
-    pub fn outbound(&mut self, now: Instant, inner: Endpoint, to: Endpoint) {
-        self.permits.refresh(now, self.expiry, (address(inner), self.filtering.scope(to)));
-    }
-
-    /// Whether a packet from `from` may come in to `inner`. Packets in refresh nothing.
-    #[must_use]
-    pub fn inbound(&self, now: Instant, inner: Endpoint, from: Endpoint) -> bool {
-        self.permits.allow(now, self.expiry, &(address(inner), self.filtering.scope(from)))
-    }
-}
-
-/// What two hosts behind these NATs can reach by themselves, when each knows the other's endpoint as third parties see
-/// it, and answers where it hears the other from. `None` is a public host. It does not hold for two hosts behind the
-/// same NAT.
-///
-/// | | public | full cone | restricted | port-restricted | symmetric |
-/// |---|---|---|---|---|---|
-/// | public, full cone | direct | direct | direct | direct | direct |
-/// | restricted | | | punched | punched | punched |
-/// | port-restricted | | | | punched | unreachable |
-/// | symmetric | | | | | unreachable |
-///
-/// A restricted host can be punched with a symmetric one, since it filters by address: whatever port the other's
-/// packets come from, they pass, and so the true port becomes known.
-#[must_use]
-pub fn reach(a: Option<&NatSpec>, b: Option<&NatSpec>) -> Reach {
-    let (a, b) = (Outlook::of(a), Outlook::of(b));
-    let meet = |both| a.hears(b, both) && b.hears_answer(a) || b.hears(a, both) && a.hears_answer(b);
-    match (meet(false), meet(true)) {
-        (true, _) => Reach::Direct,
-        (false, true) => Reach::Punched,
-        (false, false) => Reach::Unreachable,
-    }
-}
-
-/// How a host looks to another one that knows its endpoint from a third party.
-#[derive(Clone, Copy)]
-struct Outlook {
-    /// It has that endpoint towards everybody.
-    fixed: bool,
-    filtering: Dependence,
-}
-
-impl Outlook {
-    fn of(spec: Option<&NatSpec>) -> Self {
-        spec.map_or(Self { fixed: true, filtering: Dependence::Endpoint }, |spec| Self {
-            fixed: spec.mapping == Dependence::Endpoint,
-            filtering: spec.filtering,
-        })
-    }
-
-    /// Whether a first packet of `peer` to the known endpoint comes in. `sending`: we send to the peer's known one, too.
-    fn hears(self, peer: Self, sending: bool) -> bool {
-        match self.filtering {
-            Dependence::Endpoint => true,
-            Dependence::Address => sending && self.fixed,
-            Dependence::AddressAndPort => sending && self.fixed && peer.fixed,
-        }
-    }
-
-    /// Whether the answer of `peer`, which heard us, comes in: it does not when it comes from another port than the one
-    /// we sent to and we care.
-    fn hears_answer(self, peer: Self) -> bool {
-        peer.fixed || self.filtering != Dependence::AddressAndPort
-    }
-}
-
-/// When each remote host was last sent to.
-#[derive(Clone, Debug)]
-struct Permits<K> {
-    last: BTreeMap<K, Instant>,
-    /// The number of entries at which to look for expired ones.
-    sweep_at: usize,
-}
-
-impl<K: Ord> Permits<K> {
-    const fn new() -> Self {
-        Self { last: BTreeMap::new(), sweep_at: SWEEP_FROM }
-    }
-
-    fn allow(&self, now: Instant, expiry: Duration, key: &K) -> bool {
-        self.last.get(key).is_some_and(|used| !now.reached(*used, expiry))
-    }
-
-    fn refresh(&mut self, now: Instant, expiry: Duration, key: K) {
-        if let Some(used) = self.last.get_mut(&key) {
-            *used = now;
-            return;
-        }
-        if self.last.len() >= self.sweep_at {
-            self.sweep(now, expiry);
-        }
-        self.last.insert(key, now);
-    }
-
-    fn sweep(&mut self, now: Instant, expiry: Duration) {
-        self.last.retain(|_, used| !now.reached(*used, expiry));
-        let surplus = self.last.len().saturating_sub(PERMITS / 4 * 3);
-        if surplus > 0 {
-            let mut times: Vec<_> = self.last.values().copied().collect();
-            let (_, oldest, _) = times.select_nth_unstable(surplus - 1);
-            let oldest = *oldest;
-            self.last.retain(|_, used| *used > oldest);
-        }
-        self.sweep_at = (self.last.len() * 2).clamp(SWEEP_FROM, PERMITS);
     }
 }
 
