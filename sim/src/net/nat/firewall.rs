@@ -76,3 +76,60 @@ impl<K: Ord> Permits<K> {
         self.sweep_at = (self.last.len() * 2).clamp(SWEEP_FROM, PERMITS);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INNER: Endpoint = Endpoint::v4([10, 0, 0, 1], 1);
+    const EXPIRY: Duration = Duration::from_secs(30);
+
+    /// Whether who was sent to, another port of it, and another host may come in.
+    fn admitted(filtering: Dependence) -> [bool; 3] {
+        let mut firewall = Firewall::new(filtering, EXPIRY);
+        let now = Instant::from_secs(1);
+        firewall.outbound(now, INNER, Endpoint::v4([1; 4], 1));
+        [([1; 4], 1), ([1; 4], 2), ([2; 4], 1)].map(|(ip, port)| firewall.inbound(now, INNER, Endpoint::v4(ip, port)))
+    }
+
+    #[test]
+    fn filtering_follows_its_dependence() {
+        assert_eq!(admitted(Dependence::Endpoint), [true, true, true]);
+        assert_eq!(admitted(Dependence::Address), [true, true, false]);
+        assert_eq!(admitted(Dependence::AddressAndPort), [true, false, false]);
+    }
+
+    #[test]
+    fn only_packets_out_keep_a_firewall_open() {
+        let (mut firewall, remote) = (Firewall::new(Dependence::Endpoint, EXPIRY), Endpoint::v4([1; 4], 1));
+        assert!(!firewall.inbound(Instant::from_secs(1), INNER, remote));
+        firewall.outbound(Instant::from_secs(1), INNER, remote);
+        assert!(!firewall.inbound(Instant::from_secs(1), Endpoint::v4([10, 0, 0, 2], 1), remote), "another inner host");
+        firewall.outbound(Instant::from_secs(20), INNER, remote);
+        assert!(firewall.inbound(Instant::from_secs(49), INNER, remote));
+        assert!(!firewall.inbound(Instant::from_secs(50), INNER, remote));
+    }
+
+    /// A full table forgets who was not used for longest, and keeps the others.
+    #[test]
+    fn permits_are_bounded() {
+        let mut permits = Permits::new();
+        let at = |key: u64| Instant::from_millis(key);
+        let hour = Duration::from_secs(3600);
+        for key in 0..100_000 {
+            permits.refresh(at(key), hour, key);
+            assert!(permits.last.len() <= PERMITS);
+            assert!(permits.allow(at(key), hour, &key));
+        }
+        let kept = PERMITS as u64 / 4 * 3;
+        assert!((100_000 - kept..100_000).all(|key| permits.allow(at(100_000), hour, &key)));
+        assert!(!permits.allow(at(100_000), hour, &(100_000 - PERMITS as u64 - 1)));
+    }
+
+    #[test]
+    fn expired_permits_make_room_first() {
+        let mut permits = Permits::new();
+        (0..100_000).for_each(|key| permits.refresh(Instant::from_secs(key), EXPIRY, key));
+        assert!(permits.last.len() <= SWEEP_FROM * 2);
+    }
+}
