@@ -1,9 +1,9 @@
 //! What every machine of the node borrows while it works.
 
-use crate::DropReason;
-use crate::crypto::{MAC_LEN, Nonce, Nospam, PublicKey, SecretKey, Suite};
+use crate::crypto::{MAC_LEN, Nonce, Nospam, PublicKey, SecretKey, SharedKey, Suite};
 use crate::storage::{Blocks, Keys, Whose};
 use crate::time::{Instant, UnixTime};
+use crate::{DropReason, Stats};
 use rand_core::CryptoRng;
 
 /// The bundle of types that a node is built with.
@@ -72,12 +72,25 @@ pub(crate) struct Cx<'a, 's, E: Env> {
     pub(crate) blocks: &'a mut Blocks<'s>,
     pub(crate) rng: &'a mut E::Rng,
     pub(crate) suite: &'a E::Suite,
+    pub(crate) stats: &'a mut Stats,
 }
 
 impl<E: Env> Cx<'_, '_, E> {
     /// A random nonce.
     pub(crate) fn nonce(&mut self) -> Nonce {
         Nonce::generate(self.rng)
+    }
+
+    /// The box key of our key `whose` with `peer`, from the cache. `None` when the peer's key is of small order.
+    pub(crate) fn box_key(&mut self, whose: Whose, peer: &PublicKey) -> Option<&SharedKey> {
+        let computed = &mut self.stats.keys_computed;
+        self.keys.get(self.suite, self.now, whose, self.me.secret(whose), peer, computed)
+    }
+
+    /// Agrees on a key that is used once or kept elsewhere. `None` when the peer's key is of small order.
+    pub(crate) fn agree(&mut self, secret: &SecretKey, peer: &PublicKey) -> Option<SharedKey> {
+        self.stats.keys_computed += 1;
+        self.suite.agree(secret, peer)
     }
 
     /// Opens a box from `peer` to our key `whose` in place: the plaintext then stands in `boxed[16..]`.
@@ -88,9 +101,9 @@ impl<E: Env> Cx<'_, '_, E> {
         nonce: &Nonce,
         boxed: &mut [u8],
     ) -> Result<(), DropReason> {
-        let key = self.keys.get(self.suite, self.now, whose, self.me.secret(whose), peer);
-        match key {
-            Some(key) if self.suite.open(key, nonce, boxed) => Ok(()),
+        let suite = self.suite;
+        match self.box_key(whose, peer) {
+            Some(key) if suite.open(key, nonce, boxed) => Ok(()),
             Some(_) | None => Err(DropReason::BadCrypto),
         }
     }
@@ -104,8 +117,8 @@ impl<E: Env> Cx<'_, '_, E> {
         boxed: &mut [u8],
     ) -> Result<(), DropReason> {
         debug_assert!(boxed.len() >= MAC_LEN);
-        let key = self.keys.get(self.suite, self.now, whose, self.me.secret(whose), peer);
-        self.suite.seal(key.ok_or(DropReason::BadCrypto)?, nonce, boxed);
+        let suite = self.suite;
+        suite.seal(self.box_key(whose, peer).ok_or(DropReason::BadCrypto)?, nonce, boxed);
         Ok(())
     }
 }
@@ -135,6 +148,7 @@ pub(crate) mod test_env {
         pub(crate) keys: Keys<'static>,
         pub(crate) blocks: Blocks<'static>,
         pub(crate) rng: chacha20::ChaCha12Rng,
+        pub(crate) stats: Stats,
     }
 
     impl Bench {
@@ -149,7 +163,7 @@ pub(crate) mod test_env {
             };
             let keys = Keys::new(crate::storage::Mem::Borrowed(Box::leak(Box::new([]))), [seed; 16]);
             let blocks = Blocks::new(Box::leak(vec![Block::ZERO; 64].into_boxed_slice()));
-            Self { now: Instant::from_secs(1000), me, keys, blocks, rng }
+            Self { now: Instant::from_secs(1000), me, keys, blocks, rng, stats: Stats::default() }
         }
 
         pub(crate) fn cx(&mut self) -> Cx<'_, 'static, TestEnv> {
@@ -161,6 +175,7 @@ pub(crate) mod test_env {
                 blocks: &mut self.blocks,
                 rng: &mut self.rng,
                 suite: &Nacl,
+                stats: &mut self.stats,
             }
         }
     }

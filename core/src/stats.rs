@@ -72,6 +72,22 @@ pub struct Stats {
     pub datagrams_out: u64,
     /// Of `datagrams_in`: answered in place.
     pub replied: u64,
+    /// Box keys and session keys agreed upon, cached or not: X25519 is what costs time.
+    pub keys_computed: u64,
+    /// Announcements of others that gave their place to one nearer to our DHT key.
+    pub announces_evicted: u32,
+    /// Announcements that were not stored: the table is full of nearer ones.
+    pub announces_refused: u32,
+    /// Handshakes with a cookie that is not ours or has expired.
+    pub cookies_refused: u32,
+    /// Cookie requests and handshakes that went out again because no answer came.
+    pub handshakes_repeated: u32,
+    /// Sessions that came to be established.
+    pub sessions_opened: u32,
+    /// Lossless packets that went out again: reported missing, or suspected to be.
+    pub packets_resent: u64,
+    /// Messages and custom packets that the application got back with [`SendError::Full`](crate::SendError::Full).
+    pub sends_refused: u64,
     dropped: [u32; DropReason::ALL.len()],
 }
 
@@ -90,7 +106,11 @@ impl Stats {
 
     /// Counts one.
     pub(crate) fn count_drop(&mut self, reason: DropReason) {
-        let counter = &mut self.dropped[reason as usize];
-        *counter = counter.saturating_add(1);
+        count(&mut self.dropped[reason as usize]);
     }
+}
+
+/// Counts one; a full counter stays full.
+pub(crate) const fn count(counter: &mut u32) {
+    *counter = counter.saturating_add(1);
 }

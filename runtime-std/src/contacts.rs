@@ -4,7 +4,7 @@
 use bluering_core::Event;
 use bluering_core::crypto::PublicKey;
 use bluering_core::wire::NodeInfo;
-use bluering_core::{Connection, FriendId, UserStatus};
+use bluering_core::{Connection, FriendId, FriendTexts, UserStatus};
 
 /// Texts about one friend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,14 @@ pub(crate) struct Contact {
     pub(crate) last_seen: u64,
 }
 
+impl Contact {
+    /// For the profile.
+    pub(crate) fn texts(&self) -> FriendTexts<'_> {
+        let Self { name, status_message, status, last_seen } = self;
+        FriendTexts { name, status_message, status: *status, last_seen: *last_seen }
+    }
+}
+
 /// Beside the friend table, by friend number.
 #[derive(Debug, Default)]
 pub(crate) struct Contacts {
@@ -31,8 +39,8 @@ pub(crate) struct Contacts {
 
 impl Contacts {
     /// The texts about a friend.
-    pub(crate) fn get(&self, friend: FriendId) -> Contact {
-        self.friends.get(friend.index()).cloned().unwrap_or_default()
+    pub(crate) fn get(&self, friend: FriendId) -> Option<&Contact> {
+        self.friends.get(friend.index())
     }
 
     /// A friend was added with these texts, or removed with none.

@@ -340,7 +340,7 @@ impl Tox {
 }
 
 fn describe(room: &Room, id: FriendId) -> Option<Friend> {
-    let (info, texts) = (room.node.friend(id)?, room.contacts.get(id));
+    let (info, texts) = (room.node.friend(id)?, room.contacts.get(id).cloned().unwrap_or_default());
     Some(Friend {
         id,
         key: info.key,

@@ -7,7 +7,7 @@
 use super::entry::PEER_GAP;
 use crate::Endpoint;
 use crate::crypto::PublicKey;
-use crate::storage::Mem;
+use crate::storage::{Mem, Table};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
 use core::time::Duration;
@@ -86,6 +86,10 @@ impl<'s> Candidates<'s> {
 
     pub(super) fn set_me(&mut self, me: PublicKey) {
         self.me = me;
+    }
+
+    pub(super) fn table(&self) -> Table {
+        Table::of_mem("candidates", &self.mem, |known| known.state != State::Vacant)
     }
 
     /// Queues a packet to `node`, unless it got one lately or the table is full of better ones.

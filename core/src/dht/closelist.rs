@@ -45,6 +45,13 @@ impl<'s> CloseList<'s> {
         self.me = me;
     }
 
+    /// Places taken, and all places.
+    pub(super) fn occupancy(&self) -> (usize, usize) {
+        let regions = if self.has_buckets() { BUCKETS } else { 1 };
+        let entries = |i| self.mem[self.region(i)].iter().take_while(|entry| !entry.is_vacant()).count();
+        ((0..regions).map(entries).sum(), self.mem.len())
+    }
+
     pub(super) fn get(&self, key: &PublicKey) -> Option<&NodeEntry> {
         self.position(key).map(|i| &self.mem[i])
     }
@@ -116,7 +123,7 @@ impl<'s> CloseList<'s> {
         self.due
     }
 
-    pub(super) fn entries_live(&self, now: Instant) -> impl Iterator<Item = &NodeEntry> {
+    pub(super) fn entries_live(&self, now: Instant) -> impl Iterator<Item = &NodeEntry> + Clone {
         self.mem.iter().filter(move |entry| entry.is_live(now))
     }
 

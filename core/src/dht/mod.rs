@@ -29,7 +29,7 @@ pub(crate) use send::emit_dht_request;
 use crate::Endpoint;
 use crate::crypto::PublicKey;
 use crate::cx::{Cx, Env};
-use crate::storage::{Full, Id, Mem, Slots};
+use crate::storage::{Full, Id, Mem, Slots, Table};
 use crate::time::{Deadline, Instant, Why};
 use crate::wire::{NodeInfo, NodeList};
 use bootstrap::Bootstraps;
@@ -207,8 +207,15 @@ impl<'s> Dht<'s> {
     }
 
     /// The live nodes of the close list.
-    pub(crate) fn nodes(&self, now: Instant) -> impl Iterator<Item = NodeInfo> {
+    pub(crate) fn nodes(&self, now: Instant) -> impl Iterator<Item = NodeInfo> + Clone {
         self.close.entries_live(now).map(NodeEntry::info)
+    }
+
+    /// Its tables.
+    pub(crate) fn tables(&self) -> [Table; 3] {
+        let (used, capacity) = self.close.occupancy();
+        let close = Table { name: "close list", used, capacity };
+        [close, Table::of_slots("searches", &self.searches), self.candidates.table()]
     }
 
     /// Whether somebody has answered us within 122 s.

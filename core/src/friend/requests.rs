@@ -2,7 +2,7 @@
 
 use crate::DropReason;
 use crate::crypto::{Nospam, PublicKey};
-use crate::storage::{BlockId, Blocks, Mem, Slots};
+use crate::storage::{BlockId, Blocks, Mem, Slots, Table};
 
 /// What vacant places of the table of blocked keys hold.
 pub(crate) const BLOCKED_KEY_VACANT: PublicKey = PublicKey::ZERO;
@@ -36,12 +36,20 @@ pub(crate) struct Requests<'s> {
     /// The first eight bytes of the keys of the last senders, and where the next goes.
     recent: [u64; REMEMBERED],
     recent_at: u8,
+    /// Keys in `blocked`.
+    blocked_len: u32,
 }
 
 impl<'s> Requests<'s> {
     /// A waiting table of capacity 0 turns requests off.
     pub(crate) const fn new(waiting: Slots<'s, IncomingRequest>, blocked: Mem<'s, PublicKey>) -> Self {
-        Self { waiting, blocked, recent: [0; REMEMBERED], recent_at: 0 }
+        Self { waiting, blocked, recent: [0; REMEMBERED], recent_at: 0, blocked_len: 0 }
+    }
+
+    /// Its tables.
+    pub(crate) fn tables(&self) -> [Table; 2] {
+        let blocked = Table { name: "blocked keys", used: self.blocked_len as usize, capacity: self.blocked.len() };
+        [Table::of_slots("friend requests", &self.waiting), blocked]
     }
 
     /// Judges a request from a stranger. `nospam` is the one that it carries, `ours` the one that it must carry.
@@ -91,12 +99,13 @@ impl<'s> Requests<'s> {
 
     /// Requests from `key` are dropped from now on. False when the table of blocked keys is full.
     pub(crate) fn block(&mut self, key: PublicKey) -> bool {
-        if self.is_blocked(&key) {
+        if self.is_blocked(&key) || key == BLOCKED_KEY_VACANT {
             return true;
         }
         match self.blocked.iter_mut().find(|place| **place == BLOCKED_KEY_VACANT) {
             Some(place) => {
                 *place = key;
+                self.blocked_len += 1;
                 true
             }
             None => false,
@@ -105,8 +114,9 @@ impl<'s> Requests<'s> {
 
     /// Requests from `key` are shown again.
     pub(crate) fn unblock(&mut self, key: &PublicKey) {
-        for place in self.blocked.iter_mut().filter(|place| *place == key) {
+        for place in self.blocked.iter_mut().filter(|place| *place == key && **place != BLOCKED_KEY_VACANT) {
             *place = BLOCKED_KEY_VACANT;
+            self.blocked_len -= 1;
         }
     }
 

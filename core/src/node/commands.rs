@@ -142,12 +142,12 @@ impl<E: Env> Node<'_, E> {
     }
 
     /// DHT nodes that answered not long ago, for the profile.
-    pub fn known_nodes(&self) -> impl Iterator<Item = NodeInfo> {
+    pub fn known_nodes(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         self.dht.nodes(self.shared.now)
     }
 
     /// Nodes that onion paths went through, for the profile.
-    pub fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> {
+    pub fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         self.onion.path_nodes()
     }
 }
@@ -220,7 +220,7 @@ impl<E: Env> Node<'_, E> {
     }
 
     /// All friends, in order of their numbers.
-    pub fn friends(&self) -> impl Iterator<Item = FriendId> {
+    pub fn friends(&self) -> impl Iterator<Item = FriendId> + Clone {
         self.friends.table.iter().map(|(id, _)| id)
     }
 
@@ -283,6 +283,7 @@ impl<E: Env> Node<'_, E> {
         let number = friend.outbox.next();
         if self.sessions.send(&mut self.shared.cx(), session, &[&[kind], text], number).is_err() {
             friend.outbox.wants_room = true;
+            self.shared.stats.sends_refused += 1;
             return Err(SendError::Full);
         }
         friend.outbox.sent();
@@ -334,6 +335,7 @@ impl<E: Env> Node<'_, E> {
                 if let Some(friend) = self.friends.get_mut(to) {
                     friend.outbox.wants_room = true;
                 }
+                self.shared.stats.sends_refused += 1;
                 Err(SendError::Full)
             }
         }

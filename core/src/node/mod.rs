@@ -7,6 +7,8 @@
 mod commands;
 mod law;
 mod links;
+mod occupancy;
+mod profile;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,8 @@ pub use crate::friend::{AddFriendError, FriendId};
 pub use crate::messenger::{SendError, TooLong};
 pub use commands::FriendInfo;
 pub use law::Output;
+pub use occupancy::Occupancy;
+pub use profile::FriendTexts;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
@@ -193,6 +197,7 @@ impl<'s, E: Env> Shared<'s, E> {
             blocks: &mut self.blocks,
             rng: &mut self.parts.rng,
             suite: &self.parts.suite,
+            stats: &mut self.stats,
         }
     }
 

@@ -181,8 +181,17 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
         }
     }
 
-    /// Lends the tables to a node.
+    /// Lends the tables to a node. What an earlier node left in them is forgotten.
     pub fn storage(&mut self) -> Storage<'_> {
+        // The other tables are emptied by those who work in them.
+        self.path_nodes.fill_with(|| PathNode::VACANT);
+        self.paths.fill_with(|| Path::VACANT);
+        self.onion_friends.fill_with(|| OnionFriend::VACANT);
+        self.self_nodes.fill_with(|| SelfNode::VACANT);
+        self.onion_pending.fill_with(|| Pending::VACANT);
+        self.blocked.fill(BLOCKED_KEY_VACANT);
+        self.text.fill_with(|| SelfText::EMPTY);
+        self.keys.fill_with(|| KeyEntry::VACANT);
         Storage {
             close: Mem::Borrowed(&mut self.close),
             searches: Slots::new(&mut self.searches),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Endpoint;
+use crate::crypto::PublicKey;
 use crate::cx::test_env::TestEnv;
 use crate::wire::NodeInfo;
 use quickcheck::{Arbitrary, Gen, quickcheck};
@@ -13,6 +14,10 @@ type Micro = StaticStorage<4, 7, 16, 8, 4>;
 
 fn with_node<T>(seed: u8, test: impl FnOnce(&mut Node<'_, TestEnv>) -> T) -> T {
     let mut memory = Box::new(Micro::new());
+    test(&mut start(seed, memory.storage()))
+}
+
+fn start(seed: u8, storage: Storage<'_>) -> Node<'_, TestEnv> {
     let parts = Parts { rng: chacha20::ChaCha12Rng::from_seed([seed; 32]), suite: crate::crypto::Nacl };
     let config = Config {
         secret: SecretKey::from_bytes([seed; 32]),
@@ -20,8 +25,7 @@ fn with_node<T>(seed: u8, test: impl FnOnce(&mut Node<'_, TestEnv>) -> T) -> T {
         dht_secret: None,
         info: Some(BootstrapInfo { version: 7, motd: b"hello" }),
     };
-    let mut node = Node::new(config, memory.storage(), parts, Instant::from_secs(1)).unwrap();
-    test(&mut node)
+    Node::new(config, storage, parts, Instant::from_secs(1)).unwrap()
 }
 
 #[test]
@@ -37,6 +41,72 @@ fn too_little_storage_is_an_error() {
     let config =
         Config { secret: SecretKey::from_bytes([1; 32]), nospam: Nospam([0; 4]), dht_secret: None, info: None };
     assert_eq!(Node::new(config, memory.storage(), parts, Instant::ZERO).err(), Some(BuildError::StorageTooSmall));
+}
+
+fn used(node: &Node<'_, TestEnv>, name: &str) -> usize {
+    node.occupancy().get(name).unwrap().used
+}
+
+fn capacities(node: &Node<'_, TestEnv>) -> Vec<usize> {
+    node.occupancy().tables().iter().map(|table| table.capacity).collect()
+}
+
+#[test]
+fn occupancy_tells_the_capacities() {
+    with_node(1, |node| {
+        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 24, 8]);
+        let names: Vec<_> = node.occupancy().tables().iter().map(|table| table.name).collect();
+        assert_eq!((names[0], names[7], names[14]), ("close list", "onion self nodes", "blocks"));
+        assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1), "{names:?}");
+    });
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn occupancy_tells_the_limits() {
+    for limits in [Limits::DESKTOP, Limits::SERVER, Limits::MICRO] {
+        let node = start(2, Storage::heap(&limits));
+        let of = |name| node.occupancy().get(name).unwrap().capacity;
+        let told = [of("friends"), of("close list"), of("announced"), of("blocks"), of("keys"), of("blocked keys")];
+        let Limits { friends, nodes, announces, blocks, keys, blocked } = limits;
+        assert_eq!(told, [friends, nodes, announces, blocks, keys, blocked]);
+        assert_eq!((of("searches"), of("onion friends")), (friends + 3, friends));
+    }
+}
+
+#[test]
+fn occupancy_follows_what_happens() {
+    let mut memory = Box::new(Micro::new());
+    let now = Instant::from_secs(1);
+    let empty = |node: &Node<'_, TestEnv>| {
+        let taken = node.occupancy().tables().iter().filter(|table| table.used > 0).map(|t| t.name).collect::<Vec<_>>();
+        assert_eq!((taken, used(node, "searches")), (std::vec!["searches"], 3));
+    };
+    let mut node = start(1, memory.storage());
+    empty(&node);
+    let key = |byte| SecretKey::from_bytes([byte; 32]).public_key();
+    let friend = node.add_friend(now, &crate::crypto::ToxId { public_key: key(7), nospam: Nospam([0; 4]) }, b"hi");
+    assert_eq!(["friends", "onion friends", "blocks"].map(|name| used(&node, name)), [1, 1, 1]);
+    node.accept(now, key(8)).unwrap();
+    assert_eq!(["friends", "onion friends", "blocks"].map(|name| used(&node, name)), [2, 2, 1]);
+    assert!(node.remove_friend(now, friend.unwrap()));
+    assert_eq!(["friends", "onion friends", "blocks"].map(|name| used(&node, name)), [1, 1, 0]);
+
+    for byte in [3, 3, 4] {
+        node.block(key(byte)).unwrap();
+    }
+    node.block(PublicKey::ZERO).unwrap();
+    assert_eq!(used(&node, "blocked keys"), 2);
+    node.unblock(&key(3));
+    node.unblock(&PublicKey::ZERO);
+    assert_eq!(used(&node, "blocked keys"), 1);
+
+    node.bootstrap(now, NodeInfo { key: key(9), at: Endpoint::v4([192, 0, 2, 9], 33445) });
+    assert!(node.poll_transmit(now, &mut [0; DATAGRAM_MAX]).is_some());
+    assert_eq!(["path nodes", "keys"].map(|name| used(&node, name)), [1, 1]);
+    assert_eq!(node.stats().keys_computed, 1);
+    drop(node);
+    empty(&start(1, memory.storage()));
 }
 
 /// What happens to a node in a fuzzed run.
@@ -117,7 +187,8 @@ fn survives(inputs: &[Input]) -> bool {
                 }
                 Input::Shutdown => node.shutdown(now),
             }
-            drains(node, now)
+            let fits = node.occupancy().tables().iter().all(|table| table.used <= table.capacity);
+            fits && drains(node, now)
         })
     })
 }

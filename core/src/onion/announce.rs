@@ -9,7 +9,8 @@
 
 use crate::crypto::{MAC_LEN, PublicKey, SharedKey, ct_eq, hmac_sha256};
 use crate::cx::Cx;
-use crate::storage::{Slots, Whose};
+use crate::stats::{Stats, count};
+use crate::storage::{Slots, Table, Whose};
 use crate::time::Instant;
 use crate::wire::onion::announce::{GROUP_EXTRA_MAX, PING_ID_LEN, REQUEST_BOX_AT, RESPONSE_NODES_MAX, SENDBACK_LEN};
 use crate::wire::onion::data::REQUEST_OVER;
@@ -57,6 +58,10 @@ impl<'s> AnnounceStore<'s> {
         Self { entries, secret: SharedKey::generate(rng) }
     }
 
+    pub(crate) fn table(&self) -> Table {
+        Table::of_slots("announced", &self.entries)
+    }
+
     /// Serves 0x83, 0x85 and 0x87. `closest` gives up to four live nodes near a key; local ones only if its
     /// flag is set.
     pub(crate) fn on_packet<E: Env>(
@@ -102,7 +107,7 @@ impl<'s> AnnounceStore<'s> {
         if request.search == sender && self.knows(window, &sender, frame.from, &request.ping_id) {
             let AnnounceRequest { data_key, .. } = request;
             let new = Announced { key: sender, data_key, path, relay: frame.from, at: cx.now };
-            self.store(&cx.me.dht.public, new);
+            self.store(&cx.me.dht.public, new, cx.stats);
         }
         let ping_id = self.ping_id(window, &sender, frame.from);
         let stored = self.answer(cx.now, &sender, &request, ping_id);
@@ -143,7 +148,7 @@ impl<'s> AnnounceStore<'s> {
 
     /// Puts an announcement in place of the sender's last one, in a free place, or in place of one that is over or
     /// farther from `me`; if all are nearer, it is not stored.
-    fn store(&mut self, me: &PublicKey, new: Announced) {
+    fn store(&mut self, me: &PublicKey, new: Announced, stats: &mut Stats) {
         let now = new.at;
         if let Some(own) = self.entries.values_mut().find(|entry| entry.key == new.key) {
             *own = new;
@@ -151,8 +156,13 @@ impl<'s> AnnounceStore<'s> {
         }
         if self.entries.is_full() {
             let worst = self.entries.values_mut().max_by_key(|entry| (entry.is_over(now), entry.key.distance(me)));
-            if let Some(worst) = worst.filter(|worst| worst.is_over(now) || new.key.is_closer(&worst.key, me)) {
-                *worst = new;
+            match worst {
+                Some(worst) if worst.is_over(now) => *worst = new,
+                Some(worst) if new.key.is_closer(&worst.key, me) => {
+                    count(&mut stats.announces_evicted);
+                    *worst = new;
+                }
+                Some(_) | None => count(&mut stats.announces_refused),
             }
             return;
         }

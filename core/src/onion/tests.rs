@@ -13,7 +13,7 @@ use crate::wire::onion::{
     ResponseHeader, Stored, data,
 };
 use crate::wire::{NodeInfo, NodeList, kind};
-use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Frame};
+use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Frame, Stats};
 use core::time::Duration;
 use quickcheck::quickcheck;
 use std::boxed::Box;
@@ -284,6 +284,8 @@ fn a_full_store_keeps_the_nearest() {
         let key = client.bench.me.long_term.public;
         let _ = client.ask(&mut net, key, ping_id);
     }
+    let Stats { announces_evicted, announces_refused, .. } = net.nodes[3].bench.stats;
+    assert_eq!((announces_evicted + announces_refused, announces_evicted > 0, announces_refused > 0), (7, true, true));
     clients.sort_by_key(|client| client.bench.me.long_term.public.distance(&me));
     let mut seeker = Client::new(50);
     for (rank, client) in clients.iter().enumerate() {
@@ -293,6 +295,7 @@ fn a_full_store_keeps_the_nearest() {
     // When they are over, anybody gets in again.
     net.later(ANNOUNCE_LIFE);
     clients[9].announce(&mut net);
+    assert_eq!(net.nodes[3].bench.stats.announces_evicted, announces_evicted, "who is over was not driven out");
 }
 
 #[test]

@@ -203,19 +203,19 @@ impl<'a> Profile<'a> {
     }
 
     /// DHT nodes that were alive.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeInfo> + use<'a> {
+    pub fn nodes(&self) -> impl Iterator<Item = NodeInfo> + Clone + use<'a> {
         let inner = self.last(section::DHT).and_then(|content| content.strip_prefix(&DHT_MAGIC)).unwrap_or_default();
         let nodes = split_section(inner, DHT_COOKIE).ok().flatten().filter(|(section, _)| section.kind == DHT_NODES);
         packed(nodes.map(|(section, _)| section.content)).udp()
     }
 
     /// TCP relays that were connected.
-    pub fn relays(&self) -> impl Iterator<Item = NodeInfo> + use<'a> {
+    pub fn relays(&self) -> impl Iterator<Item = NodeInfo> + Clone + use<'a> {
         packed(self.last(section::TCP_RELAYS)).tcp()
     }
 
     /// Nodes that served in onion paths.
-    pub fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> + use<'a> {
+    pub fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> + Clone + use<'a> {
         packed(self.last(section::PATH_NODES)).udp()
     }
 

@@ -4,7 +4,8 @@ use super::cipher::Cipher;
 use super::cookie::CookieJar;
 use super::handshake::Opening;
 use super::live::Live;
-use crate::crypto::{PublicKey, Suite};
+use crate::crypto::PublicKey;
+use crate::stats::count;
 use crate::storage::Blocks;
 use crate::time::{Instant, Why};
 use crate::wire::session::{CookieText, DataText, HandshakeText, content};
@@ -103,7 +104,7 @@ impl Session {
     /// A valid handshake of the peer, new to us, from `from`. The owner hears of it when it changes the peer's DHT key.
     pub(crate) fn on_handshake<E: Env>(
         &mut self,
-        cx: &Cx<'_, '_, E>,
+        cx: &mut Cx<'_, '_, E>,
         ticket: &CookieText,
         text: &HandshakeText,
         from: Endpoint,
@@ -113,7 +114,7 @@ impl Session {
         else {
             return Err(DropReason::BadState);
         };
-        let key = cx.suite.agree(half.secret(), &text.session).ok_or(DropReason::BadCrypto)?;
+        let key = cx.agree(half.secret(), &text.session).ok_or(DropReason::BadCrypto)?;
         let cipher = Cipher::new(key, half.nonce(), text.base_nonce);
         let is_elsewhere = self.dht != ticket.dht || self.endpoint != from;
         if self.dht != ticket.dht {
@@ -155,6 +156,7 @@ impl Session {
         {
             self.state = State::Established(Live::new(cx.now, cipher, opening.round_trip(cx.now)));
             self.pending = Pending::Established;
+            count(&mut cx.stats.sessions_opened);
         }
         match &mut self.state {
             State::Established(live) => live.on_packet(cx.now, cx.blocks, age, packet),

@@ -7,6 +7,7 @@
 
 use super::cookie::CookieJar;
 use crate::crypto::{MAC_LEN, Nonce, PublicKey, SecretKey, Suite, ct_eq, sha512};
+use crate::stats::{Stats, count};
 use crate::storage::Whose;
 use crate::time::Instant;
 use crate::wire::session::{
@@ -98,7 +99,10 @@ impl Opening {
         (self.tries == 1).then(|| now.since(self.sent_at))
     }
 
-    fn on_sent(&mut self, now: Instant) {
+    fn on_sent(&mut self, now: Instant, stats: &mut Stats) {
+        if self.tries > 0 {
+            count(&mut stats.handshakes_repeated);
+        }
         let pause = PAUSES[usize::from(self.tries).min(PAUSES.len() - 1)];
         self.tries += 1;
         (self.sent_at, self.at) = (now, now + pause);
@@ -111,7 +115,7 @@ impl Opening {
         dht: &PublicKey,
         buf: &mut [u8],
     ) -> Option<usize> {
-        self.on_sent(cx.now);
+        self.on_sent(cx.now, cx.stats);
         let nonce = cx.nonce();
         let packet = &mut buf[..COOKIE_REQUEST_LEN];
         CookieRequest { dht: cx.me.dht.public, nonce }.emit(packet);
@@ -145,7 +149,7 @@ impl Opening {
         base_nonce: Nonce,
         buf: &mut [u8],
     ) -> Option<usize> {
-        self.on_sent(cx.now);
+        self.on_sent(cx.now, cx.stats);
         let (nonce, cookie) = (cx.nonce(), jar.make(cx, peer, dht));
         let packet = &mut buf[..HANDSHAKE_LEN];
         Handshake { cookie: self.cookie, nonce }.emit(packet);

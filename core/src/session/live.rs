@@ -116,7 +116,8 @@ impl Live {
         let outgoing = self.send.next_packet(cx.now, cx.blocks)?;
         let (recv_start, next) = (self.receive.start(), self.send.next_number());
         let len = match outgoing {
-            Outgoing::Lossless(block) => {
+            Outgoing::Lossless { block, again } => {
+                cx.stats.packets_resent += u64::from(again);
                 let text = DataText { recv_start, number: block.number, content: block.bytes() };
                 self.cipher.seal(cx.suite, &text, buf)
             }

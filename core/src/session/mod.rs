@@ -25,7 +25,8 @@ mod tests;
 pub(crate) use entry::Session;
 
 use crate::crypto::PublicKey;
-use crate::storage::{Blocks, Chain, Full, Id, Slots};
+use crate::stats::count;
+use crate::storage::{Blocks, Chain, Full, Id, Slots, Table};
 use crate::time::{Deadline, Instant, Why};
 use crate::wire::kind;
 use crate::wire::session::{CONTENT_LEN_MAX, DATA_LEN_MAX, Handshake, content};
@@ -166,6 +167,10 @@ impl<'s> Sessions<'s> {
         } else {
             self.touch(cx.now, id);
         }
+    }
+
+    pub(crate) fn table(&self) -> Table {
+        Table::of_slots("sessions", &self.table)
     }
 
     /// A packet of kind 0x18, 0x19, 0x1a or 0x1b. `accept` gives the owner of a new session with a long-term key, if it
@@ -415,7 +420,7 @@ impl<'s> Sessions<'s> {
         accept: &mut dyn FnMut(&PublicKey) -> Option<usize>,
     ) -> Result<Option<SessionNote>, DropReason> {
         let head = Handshake::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
-        let ticket = self.jar.open(cx, &head.cookie)?;
+        let ticket = self.jar.open(cx, &head.cookie).inspect_err(|_| count(&mut cx.stats.cookies_refused))?;
         if ticket.peer == cx.me.long_term.public {
             return Err(DropReason::OwnPacket);
         }

@@ -45,7 +45,11 @@ pub(crate) struct SendWindow {
 
 /// What is to be sent now.
 pub(crate) enum Outgoing<'a> {
-    Lossless(&'a Block),
+    Lossless {
+        block: &'a Block,
+        /// It was sent before.
+        again: bool,
+    },
     Lossy(BlockId),
 }
 
@@ -113,8 +117,9 @@ impl SendWindow {
             }
             return None;
         }
-        let block = if self.resend > 0 { self.send_again(now, blocks) } else { self.send_new(now, blocks) };
-        block.map(Outgoing::Lossless)
+        let again = self.resend > 0;
+        let block = if again { self.send_again(now, blocks) } else { self.send_new(now, blocks) };
+        block.map(|block| Outgoing::Lossless { block, again })
     }
 
     fn send_again<'a>(&mut self, now: Instant, blocks: &'a mut Blocks<'_>) -> Option<&'a Block> {

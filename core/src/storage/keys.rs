@@ -48,19 +48,37 @@ pub struct Keys<'s> {
     seed: [u8; 16],
     /// Where the last key is put when there is no memory at all.
     spare: SharedKey,
-    /// Key agreements computed so far.
-    pub computed: u32,
+    /// Places that are taken; none becomes vacant again.
+    used: u32,
 }
 
 impl<'s> Keys<'s> {
     /// A cache over lent memory; `seed` is secret.
     #[must_use]
     pub const fn new(mem: Mem<'s, KeyEntry>, seed: [u8; 16]) -> Self {
-        Self { mem, seed, spare: SharedKey::ZERO, computed: 0 }
+        Self { mem, seed, spare: SharedKey::ZERO, used: 0 }
     }
 
-    /// The box key of our key `whose` (`secret`) with `peer`, computed when it is not there. `None` when the peer's key
-    /// is of small order.
+    /// How many keys fit.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.mem.len()
+    }
+
+    /// How many are there.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.used as usize
+    }
+
+    /// Whether none is there.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// The box key of our key `whose` (`secret`) with `peer`, computed (and counted in `computed`) when it is not
+    /// there. `None` when the peer's key is of small order.
     pub fn get<S: Suite>(
         &mut self,
         suite: &S,
@@ -68,6 +86,7 @@ impl<'s> Keys<'s> {
         whose: Whose,
         secret: &SecretKey,
         peer: &PublicKey,
+        computed: &mut u64,
     ) -> Option<&SharedKey> {
         let set = self.set_of(peer);
         let places = &mut self.mem[set];
@@ -75,12 +94,13 @@ impl<'s> Keys<'s> {
             places[i].used = now;
             return Some(&places[i].key);
         }
+        *computed += 1;
         let key = suite.agree(secret, peer)?;
-        self.computed = self.computed.wrapping_add(1);
         let Some(oldest) = places.iter_mut().min_by_key(|place| (place.whose != Whose::Nobody, place.used)) else {
             self.spare = key;
             return Some(&self.spare);
         };
+        self.used += u32::from(oldest.whose == Whose::Nobody);
         *oldest = KeyEntry { whose, peer: *peer, key, used: now };
         Some(&oldest.key)
     }
@@ -104,23 +124,23 @@ mod tests {
     fn a_known_key_is_not_computed_again() {
         let mut mem = [const { KeyEntry::VACANT }; 8];
         let mut keys = Keys::new(Mem::Borrowed(&mut mem), [7; 16]);
-        let secret = SecretKey::from_bytes([3; 32]);
+        let (secret, mut computed) = (SecretKey::from_bytes([3; 32]), 0);
         for i in 0..20 {
             let peer = SecretKey::from_bytes([i; 32]).public_key();
             let expected = Nacl.agree(&secret, &peer).unwrap();
             for _ in 0..3 {
-                let got = keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &peer).unwrap();
+                let got = keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &peer, &mut computed).unwrap();
                 assert_eq!(got.as_bytes(), expected.as_bytes());
             }
         }
-        assert_eq!(keys.computed, 20);
-        assert!(keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &PublicKey::ZERO).is_none());
+        assert_eq!((computed, keys.len(), keys.capacity()), (20, 8, 8));
+        assert!(keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &PublicKey::ZERO, &mut computed).is_none());
     }
 
     #[test]
     fn works_without_any_memory() {
         let mut keys = Keys::new(Mem::Borrowed(&mut []), [7; 16]);
         let secret = SecretKey::from_bytes([3; 32]);
-        assert!(keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &secret.public_key()).is_some());
+        assert!(keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &secret.public_key(), &mut 0).is_some());
     }
 }

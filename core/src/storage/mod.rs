@@ -7,10 +7,12 @@
 mod blocks;
 mod keys;
 mod slots;
+mod table;
 
 pub use blocks::{BLOCK_LEN, Block, BlockId, Blocks, Chain};
 pub use keys::{KeyEntry, Keys, Whose};
 pub use slots::{Id, Mem, Slot, Slots};
+pub use table::Table;
 
 /// A table has no room left, or no block is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -225,7 +225,7 @@ impl<'s, T> Slots<'s, T> {
     }
 
     /// All entries, in order of place.
-    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> + Clone {
         self.mem[..self.extent as usize].iter().enumerate().filter_map(|(index, slot)| match slot {
             Slot::Occupied { generation, value } => {
                 Some((Id { index: index as u32, generation: *generation, table: PhantomData }, value))

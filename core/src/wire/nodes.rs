@@ -117,16 +117,16 @@ impl<'a> PackedNodes<'a> {
     }
 
     /// The UDP nodes among them.
-    pub fn udp(&self) -> impl Iterator<Item = NodeInfo> + use<'a> {
+    pub fn udp(&self) -> impl Iterator<Item = NodeInfo> + Clone + use<'a> {
         self.all().filter_map(|(node, tcp)| (!tcp).then_some(node))
     }
 
     /// The TCP relays among them.
-    pub fn tcp(&self) -> impl Iterator<Item = NodeInfo> + use<'a> {
+    pub fn tcp(&self) -> impl Iterator<Item = NodeInfo> + Clone + use<'a> {
         self.all().filter_map(|(node, tcp)| tcp.then_some(node))
     }
 
-    fn all(&self) -> impl Iterator<Item = (NodeInfo, bool)> + use<'a> {
+    fn all(&self) -> impl Iterator<Item = (NodeInfo, bool)> + Clone + use<'a> {
         let mut r = Reader::new(self.bytes);
         core::iter::from_fn(move || NodeInfo::parse(&mut r))
     }

@@ -1,11 +1,12 @@
-//! The network between simulated hosts: links, NATs and firewalls, byte streams.
-//!
-//! Each is a pure model without a world: time and packets go in, what becomes of them comes out.
+//! The network between hosts: [lines](link), [NATs and firewalls](nat), [byte streams](stream), and
+//! [who is where](topology).
 
-mod link;
-mod nat;
-mod stream;
+pub mod link;
+pub mod nat;
+pub mod stream;
+pub mod topology;
 
 pub use link::{Damage, Fate, Jitter, Link, LinkLoss, LinkSpec, Loss};
-pub use nat::{Dependence, Firewall, Nat, NatDrop, NatSpec, PortPolicy, Reach, reach};
+pub use nat::{Dependence, NatSpec, PortPolicy, Reach, reach};
 pub use stream::{ConnId, Segment, Side, StreamEvent, StreamSpec, StreamWhat, Streams};
+pub use topology::{Cut, Flight, Gate, NatId, Net, NetDrop, PORT, Part, Place, Region, V4, V6};

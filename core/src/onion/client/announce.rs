@@ -9,7 +9,7 @@ use super::paths::{PathId, Paths};
 use super::pending::{Owner, Pending, Requests};
 use crate::Endpoint;
 use crate::crypto::PublicKey;
-use crate::storage::Mem;
+use crate::storage::{Mem, Table};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
 use crate::wire::onion::Stored;
@@ -110,6 +110,10 @@ impl<'s> Announcement<'s> {
             last_sent: Instant::ZERO,
             confirmed: None,
         }
+    }
+
+    pub(super) fn table(&self) -> Table {
+        Table { name: "onion self nodes", used: self.len(), capacity: self.mem.len() }
     }
 
     pub(super) fn is_connected(&self, now: Instant) -> bool {

@@ -31,7 +31,7 @@ pub(crate) use search::OnionFriend;
 use crate::Env;
 use crate::crypto::PublicKey;
 use crate::cx::{Cx, KeyPair};
-use crate::storage::{Blocks, Mem};
+use crate::storage::{Blocks, Mem, Table};
 use crate::time::{Deadline, Instant, Why};
 use crate::wire::NodeInfo;
 use announce::Announcement;
@@ -217,8 +217,20 @@ impl<'s> OnionClient<'s> {
     }
 
     /// Known relays, live ones first.
-    pub(crate) fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> {
+    pub(crate) fn path_nodes(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         self.nodes.iter()
+    }
+
+    /// Its tables. No friend has an index of `extent` or more.
+    pub(crate) fn tables(&self, extent: usize) -> [Table; 5] {
+        let friends = self.friends.iter().take(extent).filter(|friend| !friend.is_vacant());
+        [
+            self.nodes.table(),
+            self.paths.table(),
+            Table { name: "onion friends", used: friends.count(), capacity: self.friends.len() },
+            self.announcement.table(),
+            self.requests.table(),
+        ]
     }
 
     /// Counts what was not answered, and notes what is due.

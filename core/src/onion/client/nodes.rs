@@ -6,7 +6,7 @@
 
 use crate::Endpoint;
 use crate::crypto::PublicKey;
-use crate::storage::Mem;
+use crate::storage::{Mem, Table};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
 use core::time::Duration;
@@ -61,6 +61,10 @@ pub(super) struct PathNodes<'s> {
 impl<'s> PathNodes<'s> {
     pub(super) const fn new(mem: Mem<'s, PathNode>) -> Self {
         Self { mem, newest: Instant::ZERO }
+    }
+
+    pub(super) fn table(&self) -> Table {
+        Table::of_mem("path nodes", &self.mem, |node| !node.is_vacant())
     }
 
     /// A node that answered. True when that is news: it was unknown, only configured, blamed, or long silent.
@@ -155,7 +159,7 @@ impl<'s> PathNodes<'s> {
     }
 
     /// All of them, the live ones first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = NodeInfo> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         let of = |bootstrap| {
             self.mem.iter().filter(move |node| !node.is_vacant() && node.bootstrap == bootstrap).map(PathNode::info)
         };

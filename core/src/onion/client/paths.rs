@@ -6,9 +6,9 @@
 //! although three are known by now. Its keys are computed when it is built: three agreements, whatever it carries.
 
 use super::nodes::{HOPS, PathNodes};
-use crate::crypto::{PublicKey, SharedKey, Suite};
+use crate::crypto::{PublicKey, SharedKey};
 use crate::cx::{Cx, KeyPair};
-use crate::storage::{Mem, Whose};
+use crate::storage::{Mem, Table, Whose};
 use crate::time::Instant;
 use crate::wire::onion::{Hop, wrap};
 use crate::{DATAGRAM_MAX, Endpoint, Env};
@@ -88,6 +88,10 @@ impl<'s> Paths<'s> {
     /// Half of the places of `mem` serve each group.
     pub(super) const fn new(mem: Mem<'s, Path>) -> Self {
         Self { mem, last_id: 0 }
+    }
+
+    pub(super) fn table(&self) -> Table {
+        Table::of_mem("onion paths", &self.mem, |path| path.id != PathId::NONE)
     }
 
     /// The path `wanted` if it lives. Otherwise a random one of the group that does not end at `target`, built if need
@@ -216,7 +220,7 @@ impl<'s> Paths<'s> {
         target: &Endpoint,
     ) -> Option<PathId> {
         let (hops, distinct) = nodes.draw(cx.rng, target)?;
-        let first = cx.keys.get(cx.suite, cx.now, Whose::Dht, cx.me.secret(Whose::Dht), &hops[0].key)?.clone();
+        let first = cx.box_key(Whose::Dht, &hops[0].key)?.clone();
         let (second_public, second) = layer(cx, &hops[1].key)?;
         let (third_public, third) = layer(cx, &hops[2].key)?;
         self.last_id = self.last_id.wrapping_add(1).max(1);
@@ -244,7 +248,7 @@ impl Paths<'_> {
 /// A fresh key for one hop, so that hops which compare notes do not find the same one.
 fn layer<E: Env>(cx: &mut Cx<'_, '_, E>, hop: &PublicKey) -> Option<(PublicKey, SharedKey)> {
     let pair = KeyPair::generate(cx.suite, cx.rng);
-    Some((pair.public, cx.suite.agree(&pair.secret, hop)?))
+    Some((pair.public, cx.agree(&pair.secret, hop)?))
 }
 
 fn rotated(places: Range<usize>, by: usize) -> impl Iterator<Item = usize> {

@@ -7,7 +7,7 @@
 use super::paths::PathId;
 use crate::Endpoint;
 use crate::crypto::{PublicKey, SharedKey};
-use crate::storage::Mem;
+use crate::storage::{Mem, Table};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
 use core::time::Duration;
@@ -117,6 +117,10 @@ pub(super) struct Requests<'s> {
 impl<'s> Requests<'s> {
     pub(super) const fn new(mem: Mem<'s, Pending>) -> Self {
         Self { mem }
+    }
+
+    pub(super) fn table(&self) -> Table {
+        Table::of_mem("onion pending", &self.mem, |entry| entry.stage != Stage::Free)
     }
 
     /// Notes that a node should be asked. False when there is no room.

@@ -133,7 +133,8 @@ fn on_data<E: Env>(cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Outcome {
     let len = frame.len;
     let DataHeader { nonce, temporary } = DataHeader::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
     // The temporary key is used once: it must not push useful keys out of the cache.
-    let outer = cx.suite.agree(&cx.me.onion_data.secret, &temporary).ok_or(DropReason::BadCrypto)?;
+    let me = cx.me;
+    let outer = cx.agree(&me.onion_data.secret, &temporary).ok_or(DropReason::BadCrypto)?;
     if !cx.suite.open(&outer, &nonce, &mut frame.buf[DATA_BOX_AT..len]) {
         return Err(DropReason::BadCrypto);
     }

@@ -5,7 +5,7 @@ use super::paths::{Group, PathId};
 use super::pending::{Asking, Owner};
 use super::search::{bit, first};
 use super::{Content, OnionClient, OnionSend, PATHLESS, owner};
-use crate::crypto::{PublicKey, SharedKey, Suite};
+use crate::crypto::{PublicKey, SharedKey};
 use crate::cx::{Cx, KeyPair};
 use crate::storage::Whose;
 use crate::wire::NodeInfo;
@@ -126,11 +126,8 @@ impl<'s> OnionClient<'s> {
     /// The box key between a node and the key that we ask with.
     fn request_key<E: Env>(&self, cx: &mut Cx<'_, 's, E>, whose: Owner, node: &PublicKey) -> Option<SharedKey> {
         match whose {
-            Owner::Ourselves => {
-                let secret = cx.me.secret(Whose::LongTerm);
-                cx.keys.get(cx.suite, cx.now, Whose::LongTerm, secret, node).cloned()
-            }
-            Owner::Friend(index) => cx.suite.agree(&self.friends[usize::from(index)].secret, node),
+            Owner::Ourselves => cx.box_key(Whose::LongTerm, node).cloned(),
+            Owner::Friend(index) => cx.agree(&self.friends[usize::from(index)].secret, node),
         }
     }
 
@@ -153,18 +150,18 @@ impl<'s> OnionClient<'s> {
             return None;
         }
         let temporary = KeyPair::generate(cx.suite, cx.rng);
-        let outer = cx.suite.agree(&temporary.secret, data_key)?;
+        let outer = cx.agree(&temporary.secret, data_key)?;
         let nonce = cx.nonce();
-        let secret = cx.me.secret(Whose::LongTerm);
-        let inner = cx.keys.get(cx.suite, cx.now, Whose::LongTerm, secret, &friend.key)?;
+        let (suite, me) = (cx.suite, cx.me);
+        let inner = cx.box_key(Whose::LongTerm, &friend.key)?;
         let keys = DataKeys {
             receiver: &friend.key,
-            sender: &cx.me.long_term.public,
+            sender: &me.long_term.public,
             temporary: &temporary.public,
             inner,
             outer: &outer,
         };
-        let len = keys.seal(cx.suite, &nonce, &mut buf[PAYLOAD_AT..], len);
+        let len = keys.seal(suite, &nonce, &mut buf[PAYLOAD_AT..], len);
         let path = self.paths.pick_proven(cx, &self.nodes, &at, path)?;
         self.paths.wrap(cx, path, at, buf, len)
     }

@@ -79,6 +79,7 @@ fn cookies_expire_and_cannot_be_forged() {
     world.now = world.now + Duration::from_secs(16);
     world.bob().receive(&handshake.bytes, handshake.from);
     assert_eq!(world.bob().drops, [DropReason::BadToken]);
+    assert_eq!(world.bob().stats().cookies_refused, 1);
     assert!(world.bob().sessions.table.is_empty());
 }
 

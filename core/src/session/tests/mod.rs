@@ -6,6 +6,7 @@ mod opening;
 mod stream;
 
 use super::*;
+use crate::Stats;
 use crate::cx::test_env::Bench;
 use crate::storage::{Block, Slot};
 use std::boxed::Box;
@@ -59,6 +60,10 @@ impl Party {
         let (id, _) = open.next().expect("a session");
         assert!(open.next().is_none(), "only one session");
         id
+    }
+
+    pub(super) fn stats(&self) -> &Stats {
+        &self.bench.stats
     }
 
     pub(super) fn is_established(&self) -> bool {

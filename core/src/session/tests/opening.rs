@@ -25,6 +25,9 @@ fn one_side_opens() {
     assert_eq!(world.bob().sessions.endpoint(id), Some(world.alice().endpoint));
     world.run(60_000);
     assert!(world.parties.iter().all(|party| party.is_established() && party.drops.is_empty()));
+    for Stats { sessions_opened, handshakes_repeated, packets_resent, .. } in world.parties.iter().map(Party::stats) {
+        assert_eq!((*sessions_opened, *handshakes_repeated, *packets_resent), (1, 0, 0));
+    }
 }
 
 #[test]
@@ -72,6 +75,7 @@ fn nobody_there() {
     world.run(20_000);
     assert_eq!(world.alice().notes, [SessionNote::Closed { id, owner: 0 }]);
     assert_eq!((world.alice().sent, world.alice().sessions.deadline()), (10, None));
+    assert_eq!((world.alice().stats().handshakes_repeated, world.alice().stats().sessions_opened), (9, 0));
     // Without an address there is nothing to do at all.
     let (peer, dht) = (world.bob().key(), world.bob().bench.me.dht.public);
     let alice = world.alice();

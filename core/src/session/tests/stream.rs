@@ -29,6 +29,7 @@ fn a_bad_link_loses_nothing() {
         let mut world = World::connected(seed, [64, 64]);
         (world.loss, world.duplicates, world.jitter) = (10, 5, Duration::from_millis(15));
         assert!(transfer(&mut world, 2000, 120_000), "{seed}");
+        assert!(world.alice().stats().packets_resent >= 200, "{}", world.alice().stats().packets_resent);
         world.loss = 0;
         world.run(3000);
         assert_eq!((world.alice().blocks_used(), world.bob().blocks_used()), (0, 0));
@@ -44,6 +45,7 @@ fn a_good_link_wastes_nothing() {
     assert!(world.alice().sent - before <= 5010, "{}", world.alice().sent - before);
     assert!(world.now.since(start) < Duration::from_secs(4), "{:?}", world.now.since(start));
     assert!(world.bob().sent < 1000, "{}", world.bob().sent);
+    assert_eq!(world.alice().stats().packets_resent, 0);
 }
 
 #[test]

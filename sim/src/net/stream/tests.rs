@@ -281,7 +281,11 @@ impl Run {
             match event.what {
                 StreamWhat::Data(bytes) => self.arrived[event.side as usize].extend(bytes),
                 StreamWhat::Writable => {}
-                what => self.other.push((event.side, what)),
+                what @ (StreamWhat::Opened { .. }
+                | StreamWhat::Refused
+                | StreamWhat::TimedOut
+                | StreamWhat::Closed
+                | StreamWhat::Reset) => self.other.push((event.side, what)),
             }
         }
     }
