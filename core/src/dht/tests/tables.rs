@@ -44,6 +44,7 @@ fn close(capacity: usize, me: &PublicKey) -> CloseList<'static> {
 
 /// Locks the sizes of what the tables hold: on a microcontroller they decide how many friends it can have.
 #[test]
+#[cfg_attr(target_arch = "x86", ignore = "a u64 is aligned to four bytes there, and entries are smaller")]
 fn sizes_are_locked() {
     assert_eq!(size_of::<NodeEntry>(), 72);
     assert_eq!(size_of::<Candidate>(), 96);
