@@ -1,16 +1,28 @@
-//! A simulated network on virtual time: real nodes, perfect links, one seed.
+//! Whole Tox networks in one deterministic process: real nodes, simulated lines, faults and adversaries, one seed.
 //!
-//! A [`World`] owns nodes and a queue of what happens when: datagrams that arrive, and timers. It jumps from one event
-//! to the next, so no test of the protocol ever sleeps, and the same seed gives the same run everywhere. Each node
-//! draws its randomness from a generator of its own, forked from the seed by its number, so that one more draw in one
-//! node changes nothing in another.
+//! | room | what lives there |
+//! |---|---|
+//! | [`rng`], [`choices`] | the generator, and the one stream of choices of a run |
+//! | [`net`] | lines, NATs, byte streams, and who is where |
+//! | [`crypto`] | the nodes' cryptography: real, or a toy for scale |
+//! | [`world`] | hosts, virtual time, and what happens next |
+//! | [`actor`], [`observe`] | hosts that are no nodes; what watchers see |
+//! | [`oracles`] | what must hold in every run |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+pub mod actor;
+pub mod choices;
+pub mod crypto;
 mod env;
-mod rng;
-mod world;
+pub mod net;
+pub mod observe;
+pub mod oracles;
+pub mod rng;
+pub mod world;
 
 pub use env::SimEnv;
+pub use observe::HostId;
 pub use rng::{MILLION, Ppm, SimRng};
-pub use world::{Flight, Heard, NodeId, World};
+pub use world::{Flight, Heard, HostSpec, World};

@@ -7,13 +7,13 @@
 )]
 
 use bluering_core::{Connection, Limits, MessageKind, SendError};
-use bluering_sim::{Heard, NodeId, World};
+use bluering_sim::{Heard, HostId, World};
 use core::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A bootstrap node and two clients that know it.
-fn three(seed: u64, limits: &Limits) -> (World, NodeId, NodeId) {
+fn three(seed: u64, limits: &Limits) -> (World, HostId, HostId) {
     let mut world = World::new(seed);
     let hub = world.add(&Limits::SERVER);
     let (alice, bob) = (world.add(limits), world.add(limits));
@@ -22,14 +22,14 @@ fn three(seed: u64, limits: &Limits) -> (World, NodeId, NodeId) {
     (world, alice, bob)
 }
 
-fn online(world: &World, id: NodeId) -> bool {
+fn online(world: &World, id: HostId) -> bool {
     world
         .node(id)
         .friends()
         .any(|friend| world.node(id).friend(friend).is_some_and(|f| f.connection == Connection::Udp))
 }
 
-fn texts(world: &World, id: NodeId) -> Vec<Vec<u8>> {
+fn texts(world: &World, id: HostId) -> Vec<Vec<u8>> {
     let of = |heard: &Heard| match heard {
         Heard::Message { text, .. } => Some(text.clone()),
         _ => None,
@@ -171,7 +171,7 @@ fn the_same_seed_gives_the_same_run() {
         let (mut world, alice, bob) = three(seed, &Limits::MICRO);
         world.befriend(alice, bob);
         world.run_for(2 * MINUTE);
-        (world.digest, format!("{:?}", world.heard(alice)))
+        (world.digest(), format!("{:?}", world.heard(alice)))
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7).0, run(8).0);
@@ -181,7 +181,7 @@ fn the_same_seed_gives_the_same_run() {
 fn thirty_nodes_meet() {
     let mut world = World::new(5);
     let hub = world.add(&Limits::SERVER);
-    let people: Vec<NodeId> = (0..30).map(|_| world.add(&Limits::DESKTOP)).collect();
+    let people: Vec<HostId> = (0..30).map(|_| world.add(&Limits::DESKTOP)).collect();
     for id in &people {
         world.bootstrap(*id, hub);
     }
@@ -257,7 +257,7 @@ fn a_friend_who_is_gone_costs_little() {
 fn idle_friends_cost_fewer_datagrams_than_in_toxcore() {
     let mut world = World::new(10);
     let hub = world.add(&Limits::SERVER);
-    let people: Vec<NodeId> = (0..11).map(|_| world.add(&Limits::DESKTOP)).collect();
+    let people: Vec<HostId> = (0..11).map(|_| world.add(&Limits::DESKTOP)).collect();
     for id in &people {
         world.bootstrap(*id, hub);
     }

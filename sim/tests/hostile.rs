@@ -12,7 +12,7 @@ use attacker::{Attacker, Noise};
 use bluering_core::crypto::PublicKey;
 use bluering_core::wire::kind;
 use bluering_core::{Connection, Disposition, DropReason, Endpoint, FriendId, Limits, MessageKind};
-use bluering_sim::{Flight, Heard, NodeId, World};
+use bluering_sim::{Flight, Heard, HostId, World};
 use core::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,8 +23,8 @@ const AMPLIFICATION: f64 = 2.6;
 /// Two friends who are connected through a bootstrap node.
 struct Pair {
     world: World,
-    hub: NodeId,
-    ends: [NodeId; 2],
+    hub: HostId,
+    ends: [HostId; 2],
     friends: [FriendId; 2],
     sent: [Vec<Vec<u8>>; 2],
 }
@@ -78,7 +78,7 @@ impl Pair {
     }
 
     /// Delivers a datagram; what the node sends at once, as packets and bytes.
-    fn inject(&mut self, to: NodeId, from: Endpoint, bytes: &[u8]) -> (u64, u64) {
+    fn inject(&mut self, to: HostId, from: Endpoint, bytes: &[u8]) -> (u64, u64) {
         let before = self.world.sent(to);
         let _ = self.world.inject(to, from, bytes);
         let after = self.world.sent(to);
@@ -86,7 +86,7 @@ impl Pair {
     }
 }
 
-fn is_online(world: &World, id: NodeId) -> bool {
+fn is_online(world: &World, id: HostId) -> bool {
     let node = world.node(id);
     node.friends().any(|friend| node.friend(friend).is_some_and(|f| f.connection == Connection::Udp))
 }
@@ -332,7 +332,7 @@ fn an_old_announcement_ends_no_session() {
 }
 
 /// Asks the node `hub`, as the last relay of a path would, for the onion data key of `whom`.
-fn ask_for_data_key(world: &mut World, attacker: &Attacker, hub: NodeId, whom: PublicKey) -> PublicKey {
+fn ask_for_data_key(world: &mut World, attacker: &Attacker, hub: HostId, whom: PublicKey) -> PublicKey {
     world.strays();
     let key = world.node(hub).dht_key();
     let _ = world.inject(hub, attacker.at, &attacker.announce_request(&key, whom));
@@ -342,7 +342,7 @@ fn ask_for_data_key(world: &mut World, attacker: &Attacker, hub: NodeId, whom: P
 }
 
 /// Announces an attacker at `hub`, in the two steps that it takes.
-fn announce(world: &mut World, attacker: &Attacker, hub: NodeId) {
+fn announce(world: &mut World, attacker: &Attacker, hub: HostId) {
     let key = world.node(hub).dht_key();
     let mut ping_id = [0; 32];
     for step in 0..2 {

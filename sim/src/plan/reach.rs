@@ -1,0 +1,90 @@
+//! Who can reach whom, as the NATs say.
+
+use super::{Plan, Role};
+use crate::net::{Dependence, NatSpec, Reach, V4, V6, reach};
+use crate::observe::HostId;
+
+/// What is to be expected of two hosts that look for each other over UDP, without relays and without help in their
+/// local network.
+#[must_use]
+pub fn expected(plan: &Plan, a: HostId, b: HostId) -> Reach {
+    let (host_a, host_b) = (&plan.hosts[a as usize], &plan.hosts[b as usize]);
+    if !(host_a.place.udp && host_b.place.udp) {
+        return Reach::Unreachable;
+    }
+    let v4 = match (host_a.place.v4, host_b.place.v4) {
+        (V4::None, _) | (_, V4::None) => Reach::Unreachable,
+        // Neighbours see each other's outer address only, so their packets must turn at the NAT.
+        (V4::Behind(x), V4::Behind(y)) if outermost(plan, x) == outermost(plan, y) => turning(plan, x, y),
+        (x, y) => reach(effective(plan, x).as_ref(), effective(plan, y).as_ref()),
+    };
+    let v6 = match (firewall(host_a.place.v6), firewall(host_b.place.v6)) {
+        (Some(x), Some(y)) => reach(x.as_ref(), y.as_ref()),
+        (None, _) | (_, None) => Reach::Unreachable,
+    };
+    if rank(v6) < rank(v4) { v6 } else { v4 }
+}
+
+/// The pairs of friends, with what is to be expected of each.
+impl Plan {
+    /// Pairs that must meet.
+    #[must_use]
+    pub fn reachable_pairs(&self) -> Vec<(HostId, HostId)> {
+        let client = |id: HostId| matches!(self.hosts[id as usize].role, Role::Client);
+        let pairs = self.friends.iter().copied();
+        pairs.filter(|(a, b)| client(*a) && client(*b) && expected(self, *a, *b) != Reach::Unreachable).collect()
+    }
+}
+
+const fn rank(reach: Reach) -> u8 {
+    match reach {
+        Reach::Direct => 0,
+        Reach::Punched => 1,
+        Reach::Unreachable => 2,
+    }
+}
+
+fn outermost(plan: &Plan, mut nat: u32) -> u32 {
+    while let Some(outer) = plan.nats[nat as usize].outer {
+        nat = outer;
+    }
+    nat
+}
+
+/// Two hosts with one outermost NAT. Only simple cases are promised: the same NAT, which turns packets for all.
+fn turning(plan: &Plan, x: u32, y: u32) -> Reach {
+    let spec = &plan.nats[x as usize].spec;
+    if x == y && plan.nats[x as usize].outer.is_none() && spec.hairpin {
+        reach(Some(spec), Some(spec))
+    } else {
+        Reach::Unreachable
+    }
+}
+
+/// Several NATs behave like the strictest of each part.
+fn effective(plan: &Plan, v4: V4) -> Option<NatSpec> {
+    let V4::Behind(first) = v4 else { return None };
+    let chain = core::iter::successors(Some(first), |nat| plan.nats[*nat as usize].outer);
+    chain.map(|nat| plan.nats[nat as usize].spec.clone()).reduce(|inner, outer| NatSpec {
+        mapping: stricter(inner.mapping, outer.mapping),
+        filtering: stricter(inner.filtering, outer.filtering),
+        ..outer
+    })
+}
+
+const fn stricter(a: Dependence, b: Dependence) -> Dependence {
+    match (a, b) {
+        (Dependence::AddressAndPort, _) | (_, Dependence::AddressAndPort) => Dependence::AddressAndPort,
+        (Dependence::Address, _) | (_, Dependence::Address) => Dependence::Address,
+        (Dependence::Endpoint, Dependence::Endpoint) => Dependence::Endpoint,
+    }
+}
+
+/// A firewall is a NAT that maps every address to itself.
+fn firewall(v6: V6) -> Option<Option<NatSpec>> {
+    match v6 {
+        V6::None => None,
+        V6::Public => Some(None),
+        V6::Firewalled(filtering) => Some(Some(NatSpec { filtering, ..NatSpec::FULL_CONE })),
+    }
+}

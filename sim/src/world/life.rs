@@ -1,0 +1,215 @@
+//! Hosts come, sleep, crash, come back, and move.
+
+use super::clock::{Clock, Running};
+use super::host::{Host, HostSpec, Kind, NodeHost, Power, Saved};
+use super::{LABEL_NODE, LABEL_TAMPER, Tamper, World};
+use crate::net::Place;
+use crate::observe::{Change, HostId, Observation, Tap, Truth};
+use crate::rng::SimRng;
+use bluering_core::crypto::{Nospam, PublicKey, SecretKey};
+use bluering_core::time::{Instant, UnixTime};
+use bluering_core::{BootstrapInfo, Config, Limits, Node, Parts, Storage};
+use std::collections::HashMap;
+
+/// Wall-clock time at the start of every world.
+const EPOCH: i64 = 1_700_000_000;
+
+/// In which condition a host's saved state is when its node starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SavedState {
+    /// As of the end of the last run.
+    Current,
+    /// As of the last checkpoint.
+    Stale,
+    /// Only so many of the first bytes are left.
+    Truncated(u32),
+    /// This bit is wrong; counted from the first, around again past the last.
+    Flipped(u32),
+}
+
+impl<T: Tap> World<T> {
+    pub(super) fn add_as(&mut self, spec: HostSpec, secret: SecretKey, nospam: Nospam) -> HostId {
+        let id = self.wire.net.attach(&spec.place);
+        self.hosts.push(Host::new(Kind::Nothing, spec.limits, spec.clock));
+        self.joined(id, true);
+        self.start(id, secret, nospam, |_, _| {});
+        id
+    }
+
+    pub(super) fn joined(&mut self, host: HostId, node: bool) {
+        let nats: Vec<String> = self.wire.net.nats_of(host).map(|nat| nat.name().to_string()).collect();
+        let place = if nats.is_empty() { "public".to_string() } else { nats.join(" in ") };
+        self.tap.observe(self.now, &Observation::Joined { host, place, node });
+    }
+
+    /// Starts a node on a host that has none.
+    fn start(
+        &mut self,
+        id: HostId,
+        secret: SecretKey,
+        nospam: Nospam,
+        restore: impl FnOnce(&mut Node<'static, crate::SimEnv>, Instant),
+    ) {
+        let host = &mut self.hosts[id as usize];
+        host.starts += 1;
+        let info = Some(BootstrapInfo { version: 4_000_001_000, motd: b"simulated" });
+        let rng = SimRng::fork(self.seed, &[LABEL_NODE, u64::from(id), host.starts]);
+        let parts = Parts { rng, suite: self.suite.clone() };
+        let config = Config { secret, nospam, dht_secret: None, info };
+        let running = Running::new(self.now, host.clock.drift);
+        let local = running.local(self.now);
+        let Ok(mut node) = Node::new(config, Storage::heap(&host.limits), parts, local) else {
+            panic!("the limits are too small for a node");
+        };
+        node.handle_clock(local, unix(self.now, host.clock));
+        let at = self.wire.net.address(id);
+        node.set_local_endpoint(at.is_lan().then_some(at));
+        restore(&mut node, local);
+        let key = node.tox_id().public_key;
+        let truth = Truth {
+            public: key,
+            secret: SecretKey::from_bytes(*node.secret_key().as_bytes()),
+            dht: node.dht_key(),
+            limits: host.limits,
+        };
+        self.tap.observe(self.now, &Observation::Started { host: id, truth: &truth });
+        self.keys.insert(key, id);
+        host.identity = Some(key);
+        host.power = Power::On;
+        host.kind = Kind::Node(Box::new(NodeHost {
+            node,
+            running,
+            truth,
+            peers: Vec::new(),
+            peers_stale: true,
+            heard: Vec::new(),
+            persists: 0,
+            reading: true,
+        }));
+        self.pump(id, true);
+    }
+
+    /// Takes a host off the network without a word, or puts it back: a pulled cable, or a process that hangs.
+    pub fn set_up(&mut self, id: HostId, up: bool) {
+        self.hosts[id as usize].power = if up { Power::On } else { Power::Off };
+        self.awake(id);
+    }
+
+    /// Puts a host to sleep.
+    pub fn suspend(&mut self, id: HostId) {
+        if self.hosts[id as usize].power == Power::On {
+            self.hosts[id as usize].power = Power::Asleep(self.now);
+            self.changed(id, Change::Suspended);
+        }
+    }
+
+    /// Wakes a host. Its clock has stood still in the meantime, as Linux's monotonic clock does, unless `counted`.
+    pub fn resume(&mut self, id: HostId, counted: bool) {
+        let Power::Asleep(since) = self.hosts[id as usize].power else { return };
+        self.hosts[id as usize].power = Power::On;
+        let (now, slept) = (self.now, self.now.since(since));
+        let clock = self.hosts[id as usize].clock;
+        if let Some(node) = self.hosts[id as usize].node_mut() {
+            if !counted {
+                node.running.stand_still(now, slept);
+            }
+            let local = node.running.local(now);
+            node.node.handle_clock(local, unix(now, clock));
+        }
+        self.changed(id, Change::Resumed);
+        self.awake(id);
+    }
+
+    fn awake(&mut self, id: HostId) {
+        if self.hosts[id as usize].power == Power::On {
+            let host = &mut self.hosts[id as usize];
+            host.armed = Instant::FAR;
+            if let Some(node) = host.node_mut() {
+                let local = node.running.local(self.now);
+                node.node.handle_timeout(local);
+            }
+            self.pump(id, true);
+            self.arm(id);
+        }
+    }
+
+    /// Sets a host's wall clock to so many seconds ahead of the world's.
+    pub fn set_wall_clock(&mut self, id: HostId, ahead: i64) {
+        let now = self.now;
+        let host = &mut self.hosts[id as usize];
+        host.clock.wall = ahead;
+        let clock = host.clock;
+        if let Some(node) = host.node_mut() {
+            let local = node.running.local(now);
+            node.node.handle_clock(local, unix(now, clock));
+        }
+        self.changed(id, Change::ClockSet);
+        self.pump(id, true);
+    }
+
+    /// Moves a host to another place: new addresses, nobody is told.
+    pub fn move_to(&mut self, id: HostId, place: &Place) {
+        self.wire.net.move_to(id, place);
+        let at = self.wire.net.address(id);
+        if let Some(node) = self.hosts[id as usize].node_mut() {
+            node.node.set_local_endpoint(at.is_lan().then_some(at));
+        }
+        self.changed(id, Change::Moved);
+        self.pump(id, true);
+    }
+
+    /// Lets a host meddle with what it passes on for others, or stops it.
+    pub fn tamper(&mut self, id: HostId, tamper: Option<Tamper>) {
+        let rng = SimRng::fork(self.seed, &[LABEL_TAMPER, u64::from(id)]);
+        match tamper {
+            Some(tamper) => self.wire.tampering.insert(id, (tamper, rng)),
+            None => self.wire.tampering.remove(&id),
+        };
+    }
+
+    pub(super) fn changed(&mut self, host: HostId, how: Change) {
+        self.tap.observe(self.now, &Observation::Changed { host, how });
+    }
+}
+
+fn unix(now: Instant, clock: Clock) -> UnixTime {
+    let seconds = EPOCH + (now.millis() / 1000) as i64 + clock.wall;
+    UnixTime(u64::try_from(seconds).unwrap_or(0))
+}
+
+impl Host {
+    pub(super) fn new(kind: Kind, limits: Limits, clock: Clock) -> Self {
+        Self {
+            kind,
+            power: Power::On,
+            limits,
+            clock,
+            identity: None,
+            starts: 0,
+            deadline: Instant::FAR,
+            armed: Instant::FAR,
+            strikes: 0,
+            sent: (0, 0),
+            saved: Saved::default(),
+        }
+    }
+
+    pub(super) const fn count_sent(&mut self, len: usize) {
+        self.sent = (self.sent.0 + 1, self.sent.1 + len as u64);
+    }
+}
+
+impl NodeHost {
+    /// Learns which host each friend is, after a command.
+    pub(super) fn refresh_peers(&mut self, keys: &HashMap<PublicKey, HostId>) {
+        if !core::mem::take(&mut self.peers_stale) {
+            return;
+        }
+        self.peers.clear();
+        for friend in self.node.friends() {
+            let peer = self.node.friend(friend).and_then(|info| keys.get(&info.key).copied());
+            self.peers.resize(self.peers.len().max(friend.index() + 1), None);
+            self.peers[friend.index()] = peer;
+        }
+    }
+}

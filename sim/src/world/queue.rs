@@ -1,0 +1,85 @@
+//! What happens when: a heap of times, and the datagrams that are on their way.
+
+use crate::net::Gate;
+use crate::observe::HostId;
+use crate::rng::SimRng;
+use bluering_core::Endpoint;
+use bluering_core::time::Instant;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Something that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// A host's timer.
+    Timer(HostId),
+    /// A datagram in this place arrives.
+    Arrival(u32),
+}
+
+/// A datagram on its way.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) id: u64,
+    pub(super) from: HostId,
+    pub(super) source: Endpoint,
+    pub(super) to: Endpoint,
+    pub(super) gate: Gate,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The queue. What is due at the same microsecond comes in the order of its making, or in any order (`ties`).
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    heap: BinaryHeap<Reverse<(Instant, u32, u64, Due)>>,
+    made: u64,
+    flights: Vec<Option<InFlight>>,
+    vacant: Vec<u32>,
+    spare: Vec<Vec<u8>>,
+    pub(super) ties: Option<SimRng>,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, at: Instant, due: Due) {
+        self.made += 1;
+        let tie = self.ties.as_mut().map_or(0, |rng| rng.below(1 << 32) as u32);
+        self.heap.push(Reverse((at, tie, self.made, due)));
+    }
+
+    pub(super) fn push_flight(&mut self, at: Instant, flight: InFlight) {
+        let place = self.vacant.pop().unwrap_or_else(|| {
+            self.flights.push(None);
+            self.flights.len() as u32 - 1
+        });
+        self.flights[place as usize] = Some(flight);
+        self.push(at, Due::Arrival(place));
+    }
+
+    /// When the next thing is due.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    pub(super) fn pop(&mut self) -> Option<(Instant, Due)> {
+        self.heap.pop().map(|Reverse((at, _, _, due))| (at, due))
+    }
+
+    pub(super) fn land(&mut self, place: u32) -> Option<InFlight> {
+        self.vacant.push(place);
+        self.flights[place as usize].take()
+    }
+
+    /// A buffer with `bytes`, made of one that was used before.
+    pub(super) fn buffer(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
+        if self.spare.len() < 1024 {
+            self.spare.push(buffer);
+        }
+    }
+}
