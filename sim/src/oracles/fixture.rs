@@ -4,6 +4,7 @@ use super::{Findings, Oracle, Rule, Watch};
 use crate::World;
 use crate::crypto::Strength;
 use crate::observe::{HostId, Observation, Packet, Truth};
+use crate::rng::SimRng;
 use bluering_core::crypto::SecretKey;
 use bluering_core::time::Instant;
 use bluering_core::{Endpoint, FriendId, Limits};
@@ -32,6 +33,7 @@ impl<O: Oracle> Feed<O> {
 }
 
 pub(super) fn found(findings: &Findings) -> Vec<(Rule, Option<HostId>)> {
+    findings.violations().iter().for_each(|found| println!("{found:?}"));
     findings.violations().iter().map(|found| (found.rule, found.host)).collect()
 }
 
@@ -47,11 +49,7 @@ pub(super) fn packet(from: HostId, to: HostId, bytes: &[u8]) -> Packet<'_> {
 
 /// Who a host is.
 pub(super) fn truth(host: HostId) -> Truth {
-    let secret = |first: u8| {
-        let mut bytes = [first; 32];
-        bytes[..4].copy_from_slice(&host.to_be_bytes());
-        SecretKey::from_bytes(bytes)
-    };
+    let secret = |label| SecretKey::from_bytes(SimRng::fork(label, &[host.into()]).array());
     let (public, dht) = (secret(1).public_key(), secret(2).public_key());
     Truth { public, secret: secret(1), dht, limits: Limits::MICRO }
 }

@@ -4,11 +4,15 @@
 //! knows its sender's address, so neither the datagram nor what the relay makes of it may show the sender's key. And
 //! whoever sends a datagram knows its receiver's address, so it may not show the receiver's key.
 //!
+//! One key is no betrayal: an onion data request (0x85) names in clear for whom it is. Whoever looks for a friend may by
+//! chance choose that very friend as a relay, whose datagram then shows its own key; but nobody can tell it from all the
+//! other relays that this friend's data requests come through. Only as the address of the receiver it may not stand.
+//!
 //! Hosts without a node are left out: they send what they like, other people's packets among them.
 
 use super::{Findings, Oracle, PerHost, Rule};
 use crate::observe::{HostId, Observation, Packet};
-use bluering_core::crypto::PublicKey;
+use bluering_core::crypto::{PUBLIC_KEY_LEN, PublicKey};
 use bluering_core::time::Instant;
 use bluering_core::wire::kind;
 use memchr::memmem::Finder;
@@ -29,6 +33,14 @@ const fn is_watched(kind: u8) -> bool {
     matches!(kind, kind::COOKIE_REQUEST..=kind::CRYPTO_HANDSHAKE | kind::ONION_REQUEST_0..=kind::ONION_RESPONSE_1)
 }
 
+/// What else than the key of whom it is for stands in an onion data request; of other kinds, everything.
+fn besides_destination(bytes: &[u8]) -> &[u8] {
+    match bytes.first() {
+        Some(&kind::ONION_DATA_REQUEST) => bytes.get(1 + PUBLIC_KEY_LEN..).unwrap_or_default(),
+        Some(_) | None => bytes,
+    }
+}
+
 impl OnionPrivacy {
     fn shows(&self, bytes: &[u8], host: HostId) -> bool {
         let owner = self.owners.get(host).and_then(Option::as_ref);
@@ -45,9 +57,9 @@ impl OnionPrivacy {
             return None;
         }
         let from = packet.from;
-        if self.shows(packet.bytes, from) {
+        if self.shows(besides_destination(packet.bytes), from) {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its sender's long-term key"))
-        } else if reply.is_some_and(|reply| self.shows(reply, from)) {
+        } else if reply.is_some_and(|reply| self.shows(besides_destination(reply), from)) {
             Some(format!("what is made of a datagram of kind {kind:02x} from host {from} shows its long-term key"))
         } else if self.shows(packet.bytes, host) {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its receiver's long-term key"))
@@ -113,12 +125,19 @@ mod tests {
         [&[kind, 1, 2, 3], &truth(host).public.0[..], b"the rest"].concat()
     }
 
+    /// An onion data request.
+    fn destined_for(host: HostId) -> Vec<u8> {
+        [&[0x85], &truth(host).public.0[..], b"the rest"].concat()
+    }
+
     #[test]
     fn the_key_of_the_sender_or_receiver_is_seen() {
         let fired = [(Rule::OnionPrivacy, Some(2))];
         assert_eq!(handled(1, 2, &with_key_of(0x83, 1), None), fired);
         assert_eq!(handled(1, 2, &with_key_of(0x85, 2), None), fired);
         assert_eq!(handled(1, 2, &with_key_of(0x18, 1), None), fired);
+        assert_eq!(handled(1, 2, &[&destined_for(3)[..], &truth(1).public.0].concat(), None), fired);
+        assert_eq!(handled(1, 2, &destined_for(2), None), fired);
         assert_eq!(handled(1, 2, &with_key_of(0x82, 3), Some(&with_key_of(0x83, 1))), fired);
     }
 
@@ -126,6 +145,9 @@ mod tests {
     fn somebody_elses_key_is_fine() {
         assert_eq!(handled(1, 2, &with_key_of(0x83, 3), None), []);
         assert_eq!(handled(1, 2, &with_key_of(0x82, 3), Some(&with_key_of(0x83, 3))), []);
+        // A relay that the sender chose by chance: the receiver of the data itself.
+        assert_eq!(handled(1, 2, &destined_for(1), None), []);
+        assert_eq!(handled(1, 2, &with_key_of(0x82, 3), Some(&destined_for(1))), []);
         // Not a packet that has to do with long-term keys, an injected one, and an adversary's.
         assert_eq!(handled(1, 2, &with_key_of(0x20, 1), None), []);
         assert_eq!(handled(2, 2, &with_key_of(0x83, 2), None), []);
