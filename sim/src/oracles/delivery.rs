@@ -118,14 +118,13 @@ impl Delivery {
     }
 
     fn heard(&mut self, at: Instant, host: HostId, peer: HostId, event: &Event<'_>, findings: &mut Findings) {
-        match *event {
-            Event::Message { text, .. } => self.pair(peer, host).delivered(at, hash(text), text, findings),
-            Event::ReadReceipt { message, .. } => {
-                let deaf = self.hosts.at(peer).deaf;
-                self.pair(host, peer).receipt(at, message, deaf, findings);
-            }
-            Event::Undelivered { first, last, .. } => self.pair(host, peer).failed(at, (first, last), findings),
-            _ => {}
+        if let Event::Message { text, .. } = *event {
+            self.pair(peer, host).delivered(at, hash(text), text, findings);
+        } else if let Event::ReadReceipt { message, .. } = *event {
+            let deaf = self.hosts.at(peer).deaf;
+            self.pair(host, peer).receipt(at, message, deaf, findings);
+        } else if let Event::Undelivered { first, last, .. } = *event {
+            self.pair(host, peer).failed(at, (first, last), findings);
         }
     }
 

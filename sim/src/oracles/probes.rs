@@ -250,19 +250,18 @@ impl Probes {
     }
 
     fn heard(&mut self, host: HostId, peer: Option<HostId>, event: &Event<'_>) {
-        match event {
-            Event::FriendConnection { connection: Connection::None, .. } => self.hit(Probe::WentOffline),
-            Event::FriendConnection { .. } => {
-                if peer.is_some_and(|peer| !self.met.insert((host, peer))) {
-                    self.hit(Probe::CameBack);
-                }
+        if let Event::FriendConnection { connection, .. } = event {
+            if *connection == Connection::None {
+                self.hit(Probe::WentOffline);
+            } else if peer.is_some_and(|peer| !self.met.insert((host, peer))) {
+                self.hit(Probe::CameBack);
             }
-            Event::Writable { .. } => self.hit(Probe::WindowReopened),
-            Event::FriendRequest { .. } => self.hit(Probe::FriendRequest),
-            Event::Undelivered { first, last, .. } => {
-                self.hits[Probe::Undelivered as usize] += u64::from(last.saturating_sub(*first)) + 1;
-            }
-            _ => {}
+        } else if let Event::Undelivered { first, last, .. } = event {
+            self.hits[Probe::Undelivered as usize] += u64::from(last.saturating_sub(*first)) + 1;
+        } else if let Event::Writable { .. } = event {
+            self.hit(Probe::WindowReopened);
+        } else if let Event::FriendRequest { .. } = event {
+            self.hit(Probe::FriendRequest);
         }
     }
 
