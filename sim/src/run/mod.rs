@@ -115,6 +115,7 @@ impl<'p> Run<'p> {
             self.world.run_for(at.saturating_sub(self.elapsed()));
             match item {
                 Item::Arrive(id) => self.arrive(id),
+                Item::Leave(id) => self.world.crash(id),
                 Item::Begin(i) => self.begin(i),
                 Item::End(i) => self.end(i),
                 Item::Do(i) => self.do_deed(i),
