@@ -290,6 +290,12 @@ impl Net {
         attached.v4.or(attached.v6).map_or(Endpoint::UNSPECIFIED, |ip| Endpoint::new(ip, PORT))
     }
 
+    /// The IPv6 address of a host, if it has one.
+    #[must_use]
+    pub fn address_v6(&self, host: HostId) -> Option<Endpoint> {
+        self.hosts[host as usize].v6.map(|ip| Endpoint::new(ip, PORT))
+    }
+
     /// The NATs before a host, the innermost first.
     pub fn nats_of(&self, host: HostId) -> impl Iterator<Item = &NatSpec> {
         let first = self.hosts[host as usize].behind;
@@ -417,10 +423,10 @@ impl Net {
         if port != PORT {
             return Err(NetDrop::NoRoute);
         }
-        if let (true, Some(ip), Some(firewall)) = (source.ip().is_ipv6(), attached.v6, &mut attached.firewall) {
-            if !firewall.inbound(now, Endpoint::new(ip, PORT), source) {
-                return Err(NetDrop::Filtered);
-            }
+        if let (true, Some(ip), Some(firewall)) = (source.ip().is_ipv6(), attached.v6, &mut attached.firewall)
+            && !firewall.inbound(now, Endpoint::new(ip, PORT), source)
+        {
+            return Err(NetDrop::Filtered);
         }
         Ok(host)
     }
@@ -449,10 +455,10 @@ impl Net {
             Some(line) => cross(line, &mut flight, len)?,
             None => delay(&mut flight, self.backbone),
         }
-        if !self.pairs.is_empty() {
-            if let Some(line) = to_host.and_then(|to| self.pairs.get_mut(&(from, to))) {
-                cross(line, &mut flight, len)?;
-            }
+        if !self.pairs.is_empty()
+            && let Some(line) = to_host.and_then(|to| self.pairs.get_mut(&(from, to)))
+        {
+            cross(line, &mut flight, len)?;
         }
         cross(&mut self.sites[to_site].down, &mut flight, len)?;
         Ok(flight)

@@ -10,6 +10,7 @@ mod outcome;
 
 pub use outcome::Outcome;
 
+use crate::net::V4;
 use crate::observe::{HostId, Tap};
 use crate::oracles::{QUIET_BEGINS, QUIET_ENDS, Settings, Watch, all};
 use crate::plan::{DeedKind, HostPlan, Overrides, Plan, Role};
@@ -224,10 +225,17 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// The bootstrap lines that a host has.
+    /// The bootstrap lines that a host has, each in a family that it can use.
     fn ways_in(&self, id: u32) -> Vec<NodeInfo> {
-        let through = self.plan.hosts[id as usize].through.iter();
-        through.filter_map(|other| self.lines.get(other).copied()).collect()
+        let host = &self.plan.hosts[id as usize];
+        let line = |other: &HostId| {
+            let line = *self.lines.get(other)?;
+            match host.place.v4 {
+                V4::None => self.world.net().address_v6(*other).map(|at| NodeInfo { at, ..line }),
+                V4::Public | V4::Behind(_) => Some(line),
+            }
+        };
+        host.through.iter().filter_map(line).collect()
     }
 
     fn do_deed(&mut self, i: u32) {

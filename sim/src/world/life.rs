@@ -65,7 +65,7 @@ impl<T: Tap> World<T> {
     }
 
     pub(super) fn joined(&mut self, host: HostId, node: bool) {
-        let nats: Vec<String> = self.wire.net.nats_of(host).map(|nat| nat.name().to_string()).collect();
+        let nats: Vec<String> = self.wire.net.nats_of(host).map(|nat| nat.name()).collect();
         let place = if nats.is_empty() { "public".to_string() } else { nats.join(" in ") };
         self.tap.observe(self.now, &Observation::Joined { host, place, node });
     }

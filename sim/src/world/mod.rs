@@ -83,7 +83,7 @@ impl World {
     /// gives the same world.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let mut world = World::watched(seed, Strength::Real, ());
+        let mut world = Self::watched(seed, Strength::Real, ());
         world.keep_heard = true;
         world
     }
