@@ -31,6 +31,7 @@ fn toy(suite: &SimSuite, target: &PublicKey, bits: u32, rng: &mut SimRng) -> Opt
         let (byte, mask) = (bit as usize / 8, 0x80 >> (bit % 8));
         wanted[byte] = wanted[byte] & !mask | target.0[byte] & mask;
     }
+    wanted[31] &= 0x7f;
     let disguise = suite.public_key(&SecretKey::from_bytes([0; 32]));
     let secret = core::array::from_fn(|i| wanted[i] ^ disguise.0[i]);
     let secret = SecretKey::from_bytes(secret);
