@@ -179,6 +179,7 @@ impl<'s> Dht<'s> {
     pub(crate) fn reheat(&mut self, now: Instant, id: SearchId) {
         if let Some(search) = self.searches.get_mut(id) {
             search.reheat(now);
+            self.candidates.start_over(&search.key);
         }
     }
 
@@ -240,6 +241,7 @@ impl<'s> Dht<'s> {
             (self.bootstraps.due(), Why::Bootstrap),
             (lost, Why::Bootstrap),
             (urgent, Why::DhtSearch),
+            (self.candidates.repeats_at(), Why::DhtSearch),
             (waiting, Why::DhtPingAdd),
             (searches, Why::DhtSearch),
             (Some(self.close.due()), Why::DhtPing),

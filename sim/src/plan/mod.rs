@@ -72,6 +72,8 @@ pub struct HostPlan {
     pub clock: Clock,
     /// When it comes.
     pub arrives: Duration,
+    /// When it goes for good, without a word.
+    pub leaves: Option<Duration>,
     /// Through whom it enters the network.
     pub through: Vec<HostId>,
 }
@@ -236,6 +238,7 @@ impl Plan {
             limits: SERVER,
             clock: Clock::default(),
             arrives: Duration::ZERO,
+            leaves: None,
             through,
         })
     }
@@ -249,6 +252,7 @@ impl Plan {
             limits: CLIENT,
             clock: Clock::default(),
             arrives: Duration::ZERO,
+            leaves: None,
             through,
         })
     }
