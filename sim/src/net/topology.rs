@@ -186,6 +186,15 @@ enum Owner {
     Nat(NatId),
 }
 
+impl Owner {
+    const fn host(self) -> Option<HostId> {
+        match self {
+            Self::Host(host) => Some(host),
+            Self::Nat(_) => None,
+        }
+    }
+}
+
 /// A datagram that is on its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Flight {
@@ -391,6 +400,38 @@ impl Net {
         }
         let owner = *self.public.get(&to.ip()).ok_or(NetDrop::NoRoute)?;
         self.travel(now, from, spoofed.unwrap_or(source), Gate(owner, to.port()), len)
+    }
+
+    /// To which host a byte stream to an address leads, and how long the way there is; `None` when nothing answers. NATs
+    /// and firewalls let streams out, and none in.
+    #[must_use]
+    pub fn stream_way(&self, from: HostId, to: Endpoint) -> Option<(HostId, Duration)> {
+        let attached = &self.hosts[from as usize];
+        if to.ip().is_ipv4() {
+            attached.v4?;
+        } else {
+            attached.v6?;
+        }
+        let mut level = attached.behind.filter(|_| to.ip().is_ipv4());
+        while let Some(id) = level {
+            let nat_box = &self.nats[id as usize];
+            if let Some(owner) = nat_box.inside.get(&to.ip()) {
+                return owner.host().map(|host| (host, LAN_DELAY));
+            }
+            level = nat_box.outer;
+        }
+        let owner = *self.public.get(&to.ip())?;
+        let host = owner.host()?;
+        let (from_site, to_site) = (attached.site as usize, self.hosts[host as usize].site as usize);
+        let shut = to.ip().is_ipv6() && self.hosts[host as usize].firewall.is_some();
+        if shut || self.is_cut(from, from_site, owner, to_site) {
+            return None;
+        }
+        let (up, down) = (&self.sites[from_site], &self.sites[to_site]);
+        let between = self.regions.get(&(up.region, down.region));
+        let own = self.pairs.get(&(from, host)).map_or(Duration::ZERO, |line| line.spec().latency);
+        let between = between.map_or(self.backbone, |line| line.spec().latency);
+        Some((host, up.up.spec().latency + between + own + down.down.spec().latency))
     }
 
     /// Takes a datagram through the NATs at its gate.
