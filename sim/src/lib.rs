@@ -8,6 +8,7 @@
 //! | [`world`] | hosts, virtual time, and what happens next |
 //! | [`actor`], [`observe`] | hosts that are no nodes; what watchers see |
 //! | [`oracles`] | what must hold in every run |
+//! | [`output`] | what a person looks at afterwards |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
@@ -19,6 +20,7 @@ mod env;
 pub mod net;
 pub mod observe;
 pub mod oracles;
+pub mod output;
 pub mod rng;
 pub mod world;
 
