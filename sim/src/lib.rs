@@ -21,7 +21,10 @@ pub mod net;
 pub mod observe;
 pub mod oracles;
 pub mod output;
+pub mod plan;
 pub mod rng;
+pub mod run;
+pub mod scenarios;
 pub mod world;
 
 pub use env::SimEnv;
