@@ -12,7 +12,8 @@
 //! last start, at the host's address. Where it announces itself it cannot know that this is itself, and nobody else can
 //! tell it from its other announcements.
 //!
-//! Hosts without a node are left out: they send what they like, other people's packets among them.
+//! Hosts without a node are left out, and so is what relays make of their packets: they send what they like, keys that
+//! they know and other people's packets among it.
 
 use super::{Findings, Oracle, PerHost, Rule};
 use crate::observe::{HostId, Observation, Packet};
@@ -21,11 +22,33 @@ use bluering_core::time::Instant;
 use bluering_core::wire::kind;
 use bluering_core::{Disposition, DropReason};
 use memchr::memmem::Finder;
+use std::collections::{HashSet, VecDeque};
 
 /// Watches the kinds of packets that have to do with long-term keys.
 #[derive(Debug, Default)]
 pub struct OnionPrivacy {
     owners: PerHost<Option<Owner>>,
+    forged: Forged,
+}
+
+/// Datagrams that an adversary sent, or that were made of one of these: the latest.
+#[derive(Debug, Default)]
+struct Forged {
+    ids: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+/// As many datagrams of adversaries are remembered: far more than are under way at a time.
+const REMEMBERED: usize = 1 << 16;
+
+impl Forged {
+    fn note(&mut self, id: u64) {
+        self.ids.insert(id);
+        self.order.push_back(id);
+        if let Some(oldest) = self.order.pop_front_if(|_| self.ids.len() > REMEMBERED) {
+            self.ids.remove(&oldest);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,7 +81,7 @@ impl OnionPrivacy {
 
     fn handled(&self, host: HostId, packet: &Packet<'_>, how: Disposition, reply: Option<&[u8]>) -> Option<String> {
         let kind = *packet.bytes.first()?;
-        if !is_watched(kind) || packet.from == host || !self.is_node(packet.from) {
+        if !is_watched(kind) || packet.from == host || self.forged.ids.contains(&packet.id) {
             return None;
         }
         let from = packet.from;
@@ -83,6 +106,11 @@ impl Oracle for OnionPrivacy {
 
     fn observe(&mut self, at: Instant, seen: &Observation<'_>, findings: &mut Findings) {
         match seen {
+            Observation::Sent { packet, answers } => {
+                if !self.is_node(packet.from) || answers.is_some_and(|id| self.forged.ids.contains(&id)) {
+                    self.forged.note(packet.id);
+                }
+            }
             Observation::Handled { host, packet, disposition, reply } => {
                 if let Some(what) = self.handled(*host, packet, *disposition, *reply) {
                     findings.report(Rule::OnionPrivacy, at, Some(*host), what);
@@ -97,7 +125,6 @@ impl Oracle for OnionPrivacy {
             }
             Observation::Joined { .. }
             | Observation::Changed { .. }
-            | Observation::Sent { .. }
             | Observation::Lost { .. }
             | Observation::Heard { .. }
             | Observation::Said { .. }

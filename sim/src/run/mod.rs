@@ -232,7 +232,7 @@ impl<'p> Run<'p> {
         if let (Strategy::Sybil(sybil), Some(node)) = (&mut strategy, target) {
             sybil.target = node.tox_id().public_key.0;
         }
-        let actor = strategy.actor(&self.ways_in(id), self.world.suite());
+        let actor = strategy.actor(&self.ways_in(id), &self.world.suite().for_adversaries());
         self.world.settle_actor(id, actor);
     }
 
