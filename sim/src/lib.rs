@@ -20,6 +20,7 @@ pub mod net;
 pub mod observe;
 pub mod oracles;
 pub mod plan;
+pub mod replay;
 pub mod rng;
 pub mod run;
 pub mod scenarios;
