@@ -1,4 +1,20 @@
 use bluering_sim::{choices::Choices, run, scenarios};
+struct K(std::collections::BTreeMap<(u64, u8), u64>);
+impl bluering_sim::observe::Tap for K {
+    fn observe(&mut self, at: bluering_core::time::Instant, s: &bluering_sim::observe::Observation<'_>) {
+        if let bluering_sim::observe::Observation::Sent { packet, .. } = s {
+            *self.0.entry((at.millis() / 60000, packet.bytes[0])).or_default() += 1;
+        }
+    }
+}
+impl Drop for K {
+    fn drop(&mut self) {
+        for ((m, k), n) in &self.0 {
+            print!("{m}:{k:02x}={n} ");
+        }
+        println!();
+    }
+}
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     let s = scenarios::find(&a[1]).unwrap();
@@ -13,7 +29,14 @@ fn main() {
     for seed in range[0]..*range.get(1).unwrap_or(&(range[0] + 1)) {
         let t = std::time::Instant::now();
         let plan = (s.plan)(&mut Choices::seeded(seed), size);
-        let o = run::run(&plan, run::Options::default());
+        let o = run::run(
+            &plan,
+            run::Options {
+                sinks: if std::env::var("K").is_ok() { vec![Box::new(K(Default::default()))] } else { vec![] },
+                blind: std::env::var("BLIND").is_ok(),
+                ..Default::default()
+            },
+        );
         let e = t.elapsed().as_secs_f64();
         println!(
             "{seed} {:?} hash {:x} events {} packets {} online {:?} viol {} in {e:.2}s = {:.0} node-s/s {}",
@@ -26,7 +49,8 @@ fn main() {
             f64::from(o.nodes) * o.took.as_secs_f64() / e,
             if a.len() > 5 { format!("{:?}", o.violations) } else { String::new() }
         );
-        for v in o.violations.iter().take(3) {
+        if let Some(t) = s.table { let t = t(&plan, &o); println!("{}", t.head.join(" | ")); for r in t.rows { println!("{}", r.join(" | ")); } }
+    for v in o.violations.iter().take(3) {
             println!("   {v:?}");
         }
     }

@@ -7,12 +7,14 @@
 //! | [`crypto`] | the nodes' cryptography: real, or a toy for scale |
 //! | [`world`] | hosts, virtual time, and what happens next |
 //! | [`actor`], [`observe`] | hosts that are no nodes; what watchers see |
+//! | [`adversaries`] | who means the network ill |
 //! | [`oracles`] | what must hold in every run |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 pub mod actor;
+pub mod adversaries;
 pub mod choices;
 pub mod crypto;
 mod env;

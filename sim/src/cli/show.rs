@@ -2,9 +2,9 @@
 
 use super::guard::Ran;
 use bluering_sim::choices::Source;
-use bluering_sim::oracles::{Rule, Violation};
+use bluering_sim::oracles::{OnlineTimes, Rule, Violation};
 use bluering_sim::replay::Case;
-use bluering_sim::run::{OnlineTimes, START};
+use bluering_sim::run::START;
 use core::fmt::Write as _;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};

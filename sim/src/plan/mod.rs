@@ -13,6 +13,7 @@ pub use swarm::{Family, swarm};
 use crate::crypto::Strength;
 use crate::net::{Cut, LinkSpec, NatId, NatSpec, Place, Region};
 use crate::observe::HostId;
+use crate::oracles::IdleBudget;
 use crate::world::{Clock, SavedState, Tamper};
 use bluering_core::Limits;
 use core::time::Duration;
@@ -72,6 +73,8 @@ pub struct HostPlan {
     pub clock: Clock,
     /// When it comes.
     pub arrives: Duration,
+    /// When it goes for good, without a word.
+    pub leaves: Option<Duration>,
     /// Through whom it enters the network.
     pub through: Vec<HostId>,
 }
@@ -172,8 +175,8 @@ pub struct Phases {
 pub struct Demands {
     /// Every pair that can meet is online after healing.
     pub liveness: bool,
-    /// Datagrams per second and node in the quiet phase, when that is demanded.
-    pub idle: Option<u32>,
+    /// What a node may send in the quiet phase, when that is demanded.
+    pub idle: Option<IdleBudget>,
 }
 
 /// What is taken out of a plan.
@@ -236,6 +239,7 @@ impl Plan {
             limits: SERVER,
             clock: Clock::default(),
             arrives: Duration::ZERO,
+            leaves: None,
             through,
         })
     }
@@ -249,6 +253,7 @@ impl Plan {
             limits: CLIENT,
             clock: Clock::default(),
             arrives: Duration::ZERO,
+            leaves: None,
             through,
         })
     }
