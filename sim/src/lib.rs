@@ -24,6 +24,7 @@ pub mod observe;
 pub mod oracles;
 pub mod output;
 pub mod plan;
+pub mod replay;
 pub mod rng;
 pub mod run;
 pub mod scenarios;

@@ -41,7 +41,7 @@ const INSPECTION: Duration = Duration::from_secs(5);
 /// Between two looks at who is online.
 const LOOK: Duration = Duration::from_millis(100);
 /// The time of the world at which runs start.
-const START: Instant = Instant::from_secs(1);
+pub const START: Instant = Instant::from_secs(1);
 /// What is in flight when healing is over arrives within this time, or never.
 const DRAIN: Duration = Duration::from_secs(20);
 
