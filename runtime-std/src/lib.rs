@@ -20,7 +20,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
-//! | `runner`, `sleep`, `room`, `env`, `suite` | the task, how it sleeps, clock, randomness and primitives |
+//! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
 //! | `resolve` | bootstrap lines and host names |
@@ -39,9 +39,9 @@ mod saver;
 mod sleep;
 mod snapshot;
 mod socket;
-mod suite;
 mod trains;
 
+pub use bluering_core::crypto::HostSuite;
 pub use builder::{Builder, MOTD_LEN_MAX, StartError};
 pub use contacts::Friend;
 pub use env::{HostEnv, rng};
@@ -51,7 +51,6 @@ pub use profile_store::{LoadError, ProfileBytes, ProfileStore, SaveError, Unusab
 pub use resolve::{BootstrapLineError, BootstrapNode, ResolveError, resolve};
 pub use runner::Runner;
 pub use socket::{BindError, Listen, PORT_FIRST, PORT_LAST, Ports};
-pub use suite::HostSuite;
 
 pub use bluering_core as core;
 

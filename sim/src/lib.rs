@@ -19,7 +19,10 @@ mod env;
 pub mod net;
 pub mod observe;
 pub mod oracles;
+pub mod plan;
 pub mod rng;
+pub mod run;
+pub mod scenarios;
 pub mod world;
 
 pub use env::SimEnv;

@@ -8,16 +8,22 @@ use bluering_core::crypto::{Nacl, Nospam, SecretKey};
 use bluering_core::driver::{Ports, Scratch, Sent, pump};
 use bluering_core::time::{Instant, UnixTime};
 use bluering_core::{
-    Action, Config, Connection, DATAGRAM_MAX, Disposition, Endpoint, Event, Frame, FriendId, Limits, MessageKind, Node,
-    Parts, Storage, Transmit,
+    Action, Config, Connection, DATAGRAM_MAX, Disposition, Endpoint, Env, Event, Frame, FriendId, Limits, MessageKind,
+    Node, Parts, Storage, Transmit,
 };
-use bluering_sim::SimEnv;
 use chacha20::ChaCha8Rng;
 use core::time::Duration;
 use rand_core::SeedableRng;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::VecDeque;
+
+struct PlainEnv;
+
+impl Env for PlainEnv {
+    type Rng = ChaCha8Rng;
+    type Suite = Nacl;
+}
 
 thread_local! {
     static TAKEN: Cell<u64> = const { Cell::new(0) };
@@ -113,7 +119,7 @@ impl Ports for Wire {
 
 /// Three nodes without a runtime.
 struct Trio {
-    nodes: Vec<(Node<'static, SimEnv>, Scratch, Option<Instant>)>,
+    nodes: Vec<(Node<'static, PlainEnv>, Scratch, Option<Instant>)>,
     wire: Wire,
 }
 
@@ -144,7 +150,7 @@ impl Trio {
     }
 
     /// Runs a command on a node, and sends what follows from it.
-    fn with<T>(&mut self, i: usize, command: impl FnOnce(&mut Node<'static, SimEnv>, Instant) -> T) -> T {
+    fn with<T>(&mut self, i: usize, command: impl FnOnce(&mut Node<'static, PlainEnv>, Instant) -> T) -> T {
         let result = command(&mut self.nodes[i].0, self.wire.now);
         self.pump(i);
         result

@@ -3,8 +3,10 @@
 //! Tox uses NaCl's `crypto_box` everywhere: X25519, HSalsa20, XSalsa20-Poly1305. Two long-lived key pairs belong to a
 //! node: the long-term pair (the identity in the Tox ID) and the DHT pair (new at every start). The machines of the
 //! core reach the primitives through [`Suite`], so that a host can put faster ones in; [`Nacl`] is the portable
-//! implementation and the oracle.
+//! implementation and the oracle, `HostSuite` (feature `host`) the fast one for machines with an operating system.
 
+#[cfg(feature = "host")]
+mod host;
 mod keys;
 mod nonce;
 mod suite;
@@ -12,6 +14,8 @@ mod suite;
 mod tests;
 mod toxid;
 
+#[cfg(feature = "host")]
+pub use host::HostSuite;
 pub use keys::{PUBLIC_KEY_LEN, PublicKey, SECRET_KEY_LEN, SecretKey, SharedKey};
 pub use nonce::{NONCE_LEN, Nonce};
 pub use suite::{MAC_LEN, Nacl, Suite, hsalsa20_key};

@@ -1,6 +1,6 @@
 //! The cryptography of simulated nodes: the real one, remembered, or a toy for worlds of 100,000 nodes.
 //!
-//! *Real* gives the bytes of [`Nacl`]. All nodes of a world share a memory of agreed keys: what one side has computed,
+//! *Real* gives the bytes of NaCl, by [`HostSuite`]. All nodes of a world share a memory of agreed keys: what one side has computed,
 //! the other side need not compute again. *Toy* has the shape of cryptography and none of its strength: the public key
 //! gives the secret away, and boxes carry a checksum. It exists in this crate only, where no runtime can reach it.
 //!
@@ -9,7 +9,7 @@
 mod ledger;
 mod toy;
 
-use bluering_core::crypto::{Nacl, Nonce, PublicKey, SecretKey, SharedKey, Suite};
+use bluering_core::crypto::{HostSuite, Nonce, PublicKey, SecretKey, SharedKey, Suite};
 use core::cell::{Cell, RefCell};
 use core::hash::{BuildHasherDefault, Hasher};
 use ledger::Ledger;
@@ -32,6 +32,7 @@ pub enum Strength {
 #[derive(Clone, Debug)]
 pub struct SimSuite {
     strength: Strength,
+    host: HostSuite,
     shared: Rc<Shared>,
 }
 
@@ -50,7 +51,7 @@ impl SimSuite {
     /// A suite for a new world; its clones share their memory.
     #[must_use]
     pub fn new(strength: Strength) -> Self {
-        Self { strength, shared: Rc::default() }
+        Self { strength, host: HostSuite::new(), shared: Rc::default() }
     }
 
     /// Notes every sealed box from now on.
@@ -72,7 +73,7 @@ impl SimSuite {
 
     fn public_of(&self, secret: &SecretKey) -> PublicKey {
         let mut publics = self.shared.publics.borrow_mut();
-        *publics.get_or(secret.as_bytes(), || secret.public_key())
+        *publics.get_or(secret.as_bytes(), || self.host.public_key(secret))
     }
 
     fn agree_real(&self, secret: &SecretKey, public: &PublicKey) -> Option<SharedKey> {
@@ -84,7 +85,7 @@ impl SimSuite {
         let mut agreed = self.shared.agreed.borrow_mut();
         // Only good keys are remembered: a key of small order agrees with nobody.
         agreed
-            .get_or_try(&pair, || Some(*Nacl.agree(secret, public)?.as_bytes()))
+            .get_or_try(&pair, || Some(*self.host.agree(secret, public)?.as_bytes()))
             .map(|key| SharedKey::from_bytes(*key))
     }
 }
@@ -107,7 +108,7 @@ impl Suite for SimSuite {
 
     fn seal(&self, key: &SharedKey, nonce: &Nonce, boxed: &mut [u8]) {
         match self.strength {
-            Strength::Real => Nacl.seal(key, nonce, boxed),
+            Strength::Real => self.host.seal(key, nonce, boxed),
             Strength::Toy => toy::seal(key, nonce, boxed),
         }
         if let Some(ledger) = self.shared.ledger.borrow_mut().as_mut() {
@@ -117,7 +118,7 @@ impl Suite for SimSuite {
 
     fn open(&self, key: &SharedKey, nonce: &Nonce, boxed: &mut [u8]) -> bool {
         match self.strength {
-            Strength::Real => Nacl.open(key, nonce, boxed),
+            Strength::Real => self.host.open(key, nonce, boxed),
             Strength::Toy => toy::open(key, nonce, boxed),
         }
     }
@@ -180,6 +181,7 @@ impl Hasher for FirstBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bluering_core::crypto::Nacl;
 
     #[test]
     fn both_sides_agree_and_boxes_open() {

@@ -2,23 +2,26 @@
 
 use super::{Allocations, Amplification, Conservation, Delivery, Idle, Nonces, OnionPrivacy, Oracle, Secrecy};
 use super::{Tables, Timers};
+use crate::observe::HostId;
+use crate::plan::Plan;
 
 /// What the oracles of a run must know of it.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// Hosts that can meet, and must.
+    pub pairs: Vec<(HostId, HostId)>,
     /// What no datagram may show: markers of 8 bytes or more that stand in every text, name and status message.
     pub needles: Vec<Vec<u8>>,
-    /// What a node may send in the quiet phase; `None` demands nothing.
-    pub idle: Option<IdleBudget>,
+    /// Datagrams per second that a node may send on its own in the quiet phase; `None` demands nothing.
+    pub idle: Option<u32>,
 }
 
-/// Datagrams per second that an idle node may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdleBudget {
-    /// On its own.
-    pub own: u32,
-    /// As immediate answers, or passed on for others.
-    pub answers: u32,
+impl Settings {
+    /// Those of a plan.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        Self { pairs: plan.reachable_pairs(), needles: vec![plan.marker().to_vec()], idle: plan.demands.idle }
+    }
 }
 
 /// All oracles that see every run. Liveness is judged by [`Online`](super::Online), determinism and panics by whoever

@@ -1,7 +1,6 @@
 //! Each way in which a message can go wrong, and each excuse.
 
-use super::super::Watch;
-use super::super::fixture::{Feed, any_friend, chat, found, truth, watched};
+use super::super::fixture::{Feed, any_friend, audited, chat, truth, watched};
 use super::*;
 use crate::World;
 use bluering_core::{FriendId, MessageKind};
@@ -70,8 +69,7 @@ fn what_was_said_and_read_is_fine() {
     assert!(story.feed.oracle.pairs[0].said.len() < 20, "settled messages are forgotten");
     let mut world = watched(vec![Box::new(Delivery::default())]);
     chat(&mut world);
-    Watch::audit(&mut world);
-    assert_eq!(found(&world.tap.findings), []);
+    assert_eq!(audited(&mut world), []);
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(super) fn any_friend() -> FriendId {
 
 /// A world of six nodes of which 0 and 1 are friends, seen by `oracles`.
 pub(super) fn watched(oracles: Vec<Box<dyn Oracle>>) -> World<Watch> {
-    let mut world = World::watched(7, Strength::Real, Watch::new(oracles, &[(0, 1)]));
+    let mut world = World::watched(7, Strength::Real, Watch::with(oracles, &[(0, 1)]));
     for _ in 0..6 {
         world.add(&Limits::DESKTOP);
     }
@@ -81,4 +81,12 @@ pub(super) fn chat(world: &mut World<Watch>) {
         world.say(1, 0, &[b"~secret~ back ", &[i][..]].concat()).unwrap();
     }
     world.run_for(Duration::from_secs(30));
+}
+
+/// What there is to say about the world at the end.
+pub(super) fn audited(world: &mut World<Watch>) -> Vec<(Rule, Option<HostId>)> {
+    let mut watch = core::mem::take(&mut world.tap);
+    watch.audit(world);
+    world.tap = watch;
+    found(&world.tap.findings)
 }

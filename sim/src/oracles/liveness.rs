@@ -5,10 +5,10 @@
 
 use super::{Findings, PerHost, Rule};
 use crate::observe::{Change, HostId, Observation, Tap};
+use crate::run::OnlineTimes;
 use bluering_core::time::Instant;
 use bluering_core::{Connection, Event};
 use core::time::Duration;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Tracks pairs of friends.
@@ -45,19 +45,6 @@ impl Host {
     const fn is_up(&self) -> bool {
         self.runs && !self.asleep && !self.deaf
     }
-}
-
-/// How long pairs took to be online for the first time, from the later start of the two on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OnlineTimes {
-    /// Pairs that were ever online.
-    pub pairs: u32,
-    /// Half of them took no longer, in milliseconds.
-    pub p50: u64,
-    /// 95 % of them took no longer, in milliseconds.
-    pub p95: u64,
-    /// The longest, in milliseconds.
-    pub max: u64,
 }
 
 impl Online {

@@ -22,13 +22,13 @@ mod tables;
 mod timers;
 mod watch;
 
-pub use all::{IdleBudget, Settings, all};
+pub use all::{Settings, all};
 pub use allocations::Allocations;
 pub use amplification::Amplification;
 pub use conservation::Conservation;
 pub use delivery::Delivery;
 pub use idle::{Idle, QUIET_BEGINS, QUIET_ENDS};
-pub use liveness::{Online, OnlineTimes};
+pub use liveness::Online;
 pub use nonces::Nonces;
 pub use onion::OnionPrivacy;
 pub use per_host::PerHost;

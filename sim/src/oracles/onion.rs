@@ -103,8 +103,7 @@ impl Oracle for OnionPrivacy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Watch;
-    use super::super::fixture::{Feed, chat, found, packet, truth, watched};
+    use super::super::fixture::{Feed, audited, chat, packet, truth, watched};
     use super::*;
     use bluering_core::Disposition;
 
@@ -158,7 +157,6 @@ mod tests {
     fn an_honest_run_keeps_the_secret() {
         let mut world = watched(vec![Box::new(OnionPrivacy::default())]);
         chat(&mut world);
-        Watch::audit(&mut world);
-        assert_eq!(found(&world.tap.findings), []);
+        assert_eq!(audited(&mut world), []);
     }
 }

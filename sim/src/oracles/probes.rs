@@ -157,7 +157,7 @@ impl Probes {
 
     /// All probes, those that were never hit too.
     #[must_use]
-    pub fn by_name(&self) -> BTreeMap<&'static str, u64> {
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         Probe::ALL.into_iter().map(|probe| (probe.name(), self.get(probe))).collect()
     }
 
@@ -314,7 +314,7 @@ mod tests {
     fn hits(seen: &[Observation<'_>]) -> Vec<(&'static str, u64)> {
         let mut probes = Probes::default();
         seen.iter().for_each(|seen| probes.observe(Instant::from_secs(1), seen));
-        probes.by_name().into_iter().filter(|(_, n)| *n > 0).collect()
+        probes.counts().into_iter().filter(|(_, n)| *n > 0).collect()
     }
 
     fn dropped(bytes: &[u8], why: DropReason) -> Observation<'_> {
@@ -370,6 +370,6 @@ mod tests {
         assert_eq!(probes.packets(), world.datagrams());
         assert_eq!(probes.lost().count(), 0);
         assert!(probes.sent().any(|(kind, count)| kind == kind::CRYPTO_DATA && count.bytes > count.packets));
-        assert_eq!(probes.by_name().len(), Probe::ALL.len(), "names differ");
+        assert_eq!(probes.counts().len(), Probe::ALL.len(), "names differ");
     }
 }

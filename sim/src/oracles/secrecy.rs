@@ -128,8 +128,7 @@ impl Oracle for Secrecy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Watch;
-    use super::super::fixture::{Feed, chat, found, packet, truth, watched};
+    use super::super::fixture::{Feed, audited, chat, packet, truth, watched};
     use super::*;
     use quickcheck::quickcheck;
 
@@ -167,7 +166,6 @@ mod tests {
     fn an_honest_run_shows_nothing() {
         let mut world = watched(vec![Box::new(Secrecy::new(&[b"~secret~".to_vec()]))]);
         chat(&mut world);
-        Watch::audit(&mut world);
-        assert_eq!(found(&world.tap.findings), []);
+        assert_eq!(audited(&mut world), []);
     }
 }

@@ -1,6 +1,6 @@
 //! The watcher of a world: passes everything on to oracles, probes and whoever else wants to see it.
 
-use super::{Audited, Findings, Online, Oracle, Peaks, Probes};
+use super::{Audited, Findings, Online, Oracle, Peaks, Probes, Settings, all};
 use crate::observe::{HostId, Observation, Tap};
 use crate::world::World;
 use bluering_core::time::Instant;
@@ -8,8 +8,8 @@ use core::cell::RefCell;
 use core::mem::take;
 use std::rc::Rc;
 
-/// Watches a run: make a world with it ([`World::watched`]), and let it [`look`](Self::look) now and then and
-/// [`audit`](Self::audit) the end.
+/// Watches a run: make a world with it ([`World::watched`]), let it [`look`](Self::look) now and then,
+/// take it out and let it [`audit`](Self::audit) what is left.
 #[derive(Default)]
 pub struct Watch {
     oracles: Vec<Box<dyn Oracle>>,
@@ -26,32 +26,37 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches with `oracles`; `pairs` are those that must meet.
+    /// Watches with all oracles, and shows everything to `sinks` too.
     #[must_use]
-    pub fn new(oracles: Vec<Box<dyn Oracle>>, pairs: &[(HostId, HostId)]) -> Self {
+    pub fn new(settings: &Settings, sinks: Vec<Box<dyn Tap>>) -> Self {
+        Self { sinks, ..Self::with(all(settings), &settings.pairs) }
+    }
+
+    /// Watches without oracles: who is online and what is reached, no more.
+    #[must_use]
+    pub fn blind(pairs: &[(HostId, HostId)], sinks: Vec<Box<dyn Tap>>) -> Self {
+        Self { sinks, ..Self::with(Vec::new(), pairs) }
+    }
+
+    /// Watches with these oracles; `pairs` are those that must meet.
+    #[must_use]
+    pub fn with(oracles: Vec<Box<dyn Oracle>>, pairs: &[(HostId, HostId)]) -> Self {
         Self { oracles, online: Online::new(pairs), ..Self::default() }
     }
 
-    /// Looks at the world while it runs: once per virtual second is often enough.
+    /// Looks at the world that it watches, while it runs: once per virtual second is often enough.
     pub fn look(world: &mut World<Self>) {
-        Self::show(world, |oracle, world, findings| oracle.look(world, findings));
+        let mut watch = take(&mut world.tap);
+        watch.oracles.iter_mut().for_each(|oracle| oracle.look(world, &mut watch.findings));
+        watch.peaks.look(world);
+        world.tap = watch;
     }
 
-    /// Looks at the world at the end, once.
-    pub fn audit(world: &mut World<Self>) {
-        Self::show(world, |oracle, world, findings| oracle.audit(world, findings));
-        let mut probes = take(&mut world.tap.probes);
-        probes.audit(world);
-        world.tap.probes = probes;
-    }
-
-    /// Shows the world to all oracles, which live in it.
-    fn show(world: &mut World<Self>, mut look: impl FnMut(&mut dyn Oracle, &dyn Audited, &mut Findings)) {
-        let (mut oracles, mut findings) = (take(&mut world.tap.oracles), take(&mut world.tap.findings));
-        let mut peaks = take(&mut world.tap.peaks);
-        oracles.iter_mut().for_each(|oracle| look(&mut **oracle, world, &mut findings));
-        peaks.look(world);
-        (world.tap.oracles, world.tap.findings, world.tap.peaks) = (oracles, findings, peaks);
+    /// Looks at the world at the end, once. It must have been taken out of it.
+    pub fn audit(&mut self, world: &dyn Audited) {
+        self.oracles.iter_mut().for_each(|oracle| oracle.audit(world, &mut self.findings));
+        self.peaks.look(world);
+        self.probes.audit(world);
     }
 }
 
@@ -76,8 +81,8 @@ impl<T: Tap> Tap for Rc<RefCell<T>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{chat, found, watched};
-    use super::super::{IdleBudget, QUIET_BEGINS, QUIET_ENDS, Settings, all};
+    use super::super::fixture::{audited, chat, watched};
+    use super::super::{QUIET_BEGINS, QUIET_ENDS};
     use super::*;
     use core::time::Duration;
 
@@ -92,8 +97,8 @@ mod tests {
 
     #[test]
     fn an_honest_run_breaks_no_rule() {
-        let idle = Some(IdleBudget { own: 5, answers: 20 });
-        let mut world = watched(all(&Settings { needles: vec![b"~secret~".to_vec()], idle }));
+        let settings = Settings { needles: vec![b"~secret~".to_vec()], idle: Some(5), ..Settings::default() };
+        let mut world = watched(all(&settings));
         world.suite().keep_ledger();
         let counter = Rc::new(RefCell::new(Counter::default()));
         world.tap.sinks.push(Box::new(Rc::clone(&counter)));
@@ -105,10 +110,9 @@ mod tests {
         let now = world.now();
         let Watch { online, findings, .. } = &mut world.tap;
         online.demand(now, Duration::from_secs(60), findings);
-        Watch::audit(&mut world);
-        assert_eq!(found(&world.tap.findings), []);
+        assert_eq!(audited(&mut world), []);
         assert!(counter.borrow().0 > world.datagrams());
         assert_eq!(world.tap.online.times().pairs, 1);
-        assert!(world.tap.peaks.by_table()["friends"].used == 1);
+        assert_eq!(world.tap.peaks.by_table()["friends"].used, 1);
     }
 }

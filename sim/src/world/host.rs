@@ -5,7 +5,7 @@ use super::heard::Heard;
 use crate::SimEnv;
 use crate::actor::Actor;
 use crate::net::Place;
-use crate::observe::{HostId, Truth};
+use crate::observe::HostId;
 use crate::rng::SimRng;
 use bluering_core::crypto::PublicKey;
 use bluering_core::time::Instant;
@@ -20,13 +20,15 @@ pub struct HostSpec {
     pub limits: Limits,
     /// Its clocks.
     pub clock: Clock,
+    /// Its DHT key is the same at every start, as that of a bootstrap node.
+    pub fixed_dht: bool,
 }
 
 impl HostSpec {
     /// A host at a public address.
     #[must_use]
     pub const fn public(limits: Limits) -> Self {
-        Self { place: Place::PUBLIC, limits, clock: Clock { drift: 0, wall: 0 } }
+        Self { place: Place::PUBLIC, limits, clock: Clock { drift: 0, wall: 0 }, fixed_dht: false }
     }
 }
 
@@ -36,6 +38,7 @@ pub(super) struct Host {
     pub(super) power: Power,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
+    pub(super) fixed_dht: bool,
     /// The long-term key of its node.
     pub(super) identity: Option<PublicKey>,
     /// How often its node was started.
@@ -82,7 +85,6 @@ pub(super) struct Saved {
 pub(super) struct NodeHost {
     pub(super) node: Node<'static, SimEnv>,
     pub(super) running: Running,
-    pub(super) truth: Truth,
     /// Which host each friend is, by the friend's place in the table.
     pub(super) peers: Vec<Option<HostId>>,
     /// A command may have changed the friends since `peers` was made.

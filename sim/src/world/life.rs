@@ -2,13 +2,15 @@
 
 use super::clock::{Clock, Running};
 use super::host::{Host, HostSpec, Kind, NodeHost, Power, Saved};
-use super::{LABEL_NODE, LABEL_TAMPER, Tamper, World};
+use super::{LABEL_DHT, LABEL_IDENTITY, LABEL_NODE, LABEL_TAMPER, Tamper, World};
 use crate::net::Place;
 use crate::observe::{Change, HostId, Observation, Tap, Truth};
 use crate::rng::SimRng;
 use bluering_core::crypto::{Nospam, PublicKey, SecretKey};
+use bluering_core::profile::Profile;
 use bluering_core::time::{Instant, UnixTime};
-use bluering_core::{BootstrapInfo, Config, Limits, Node, Parts, Storage};
+use bluering_core::wire::NodeInfo;
+use bluering_core::{BootstrapInfo, Config, FriendTexts, Limits, Node, Parts, Storage};
 use std::collections::HashMap;
 
 /// Wall-clock time at the start of every world.
@@ -30,10 +32,36 @@ pub enum SavedState {
 impl<T: Tap> World<T> {
     pub(super) fn add_as(&mut self, spec: HostSpec, secret: SecretKey, nospam: Nospam) -> HostId {
         let id = self.wire.net.attach(&spec.place);
-        self.hosts.push(Host::new(Kind::Nothing, spec.limits, spec.clock));
+        let mut host = Host::new(Kind::Nothing, spec.limits, spec.clock);
+        host.fixed_dht = spec.fixed_dht;
+        self.hosts.push(host);
         self.joined(id, true);
         self.start(id, secret, nospam, |_, _| {});
         id
+    }
+
+    /// Adds a host that has no node yet; [`settle`](Self::settle) gives it one.
+    pub fn reserve(&mut self, place: &Place) -> HostId {
+        let id = self.wire.net.attach(place);
+        self.hosts.push(Host::new(Kind::Nothing, Limits::MICRO, Clock::default()));
+        id
+    }
+
+    /// Starts a node of a fresh identity on a reserved host.
+    ///
+    /// # Panics
+    /// When the storage is too small for a node: a mistake of the test.
+    pub fn settle(&mut self, id: HostId, spec: &HostSpec) {
+        let host = &mut self.hosts[id as usize];
+        (host.limits, host.clock, host.fixed_dht) = (spec.limits, spec.clock, spec.fixed_dht);
+        let (secret, nospam) = self.fresh_identity(id);
+        self.joined(id, true);
+        self.start(id, secret, nospam, |_, _| {});
+    }
+
+    pub(super) fn fresh_identity(&self, id: HostId) -> (SecretKey, Nospam) {
+        let secret = SecretKey::generate(&mut SimRng::fork(self.seed, &[LABEL_IDENTITY, u64::from(id)]));
+        (secret, Nospam([0, 0, (id >> 8) as u8, id as u8]))
     }
 
     pub(super) fn joined(&mut self, host: HostId, node: bool) {
@@ -55,7 +83,9 @@ impl<T: Tap> World<T> {
         let info = Some(BootstrapInfo { version: 4_000_001_000, motd: b"simulated" });
         let rng = SimRng::fork(self.seed, &[LABEL_NODE, u64::from(id), host.starts]);
         let parts = Parts { rng, suite: self.suite.clone() };
-        let config = Config { secret, nospam, dht_secret: None, info };
+        let dht_secret =
+            host.fixed_dht.then(|| SecretKey::generate(&mut SimRng::fork(self.seed, &[LABEL_DHT, u64::from(id)])));
+        let config = Config { secret, nospam, dht_secret, info };
         let running = Running::new(self.now, host.clock.drift);
         let local = running.local(self.now);
         let Ok(mut node) = Node::new(config, Storage::heap(&host.limits), parts, local) else {
@@ -79,7 +109,6 @@ impl<T: Tap> World<T> {
         host.kind = Kind::Node(Box::new(NodeHost {
             node,
             running,
-            truth,
             peers: Vec::new(),
             peers_stale: true,
             heard: Vec::new(),
@@ -87,6 +116,68 @@ impl<T: Tap> World<T> {
             reading: true,
         }));
         self.pump(id, true);
+    }
+
+    /// Saves a host's profile aside: what [`SavedState::Stale`] is later.
+    pub fn checkpoint(&mut self, id: HostId) {
+        if let Some(profile) = self.profile(id) {
+            self.hosts[id as usize].saved.older = profile;
+        }
+    }
+
+    /// Ends a node without a word. Its profile is as of now.
+    pub fn crash(&mut self, id: HostId) {
+        self.end(id, Change::Crashed);
+    }
+
+    /// Ends a node in good order.
+    pub fn stop(&mut self, id: HostId) {
+        let now = self.now;
+        if let Some(node) = self.hosts[id as usize].node_mut() {
+            node.node.shutdown(node.running.local(now));
+            self.pump(id, true);
+            self.end(id, Change::Stopped);
+        }
+    }
+
+    /// Starts a node again on a host whose node has ended, with its profile in some condition. A profile that cannot be
+    /// read is refused, and its owner fetches the backup: the profile as it was.
+    pub fn restart(&mut self, id: HostId, state: SavedState, through: &[NodeInfo]) {
+        if !matches!(self.hosts[id as usize].kind, Kind::Nothing) {
+            return;
+        }
+        let intact = self.hosts[id as usize].saved.current.clone();
+        let found = state.of(&self.hosts[id as usize].saved);
+        let bytes = if Profile::parse(&found).is_ok() {
+            found
+        } else {
+            self.changed(id, Change::ProfileRefused);
+            intact
+        };
+        let Ok(profile) = Profile::parse(&bytes) else { return };
+        self.start(id, profile.secret_key(), profile.nospam(), |node, now| {
+            node.restore(now, &profile, |_, _| {});
+            through.iter().for_each(|info| node.bootstrap(now, *info));
+        });
+    }
+
+    /// The profile of a host's node as of now.
+    #[must_use]
+    pub fn profile(&self, id: HostId) -> Option<Vec<u8>> {
+        let node = self.try_node(id)?;
+        let clock = self.hosts[id as usize].clock;
+        let texts = |_| FriendTexts::default();
+        node.save(unix(self.now, clock), Vec::new(), texts, core::iter::empty(), core::iter::empty()).ok()
+    }
+
+    fn end(&mut self, id: HostId, how: Change) {
+        if let Some(profile) = self.profile(id) {
+            let host = &mut self.hosts[id as usize];
+            host.saved.current = profile;
+            host.kind = Kind::Nothing;
+            host.deadline = Instant::FAR;
+            self.changed(id, how);
+        }
     }
 
     /// Takes a host off the network without a word, or puts it back: a pulled cable, or a process that hangs.
@@ -172,6 +263,23 @@ impl<T: Tap> World<T> {
     }
 }
 
+impl SavedState {
+    fn of(self, saved: &Saved) -> Vec<u8> {
+        let mut bytes = saved.current.clone();
+        match self {
+            Self::Current => {}
+            Self::Stale if saved.older.is_empty() => {}
+            Self::Stale => bytes.clone_from(&saved.older),
+            Self::Truncated(len) => bytes.truncate(len as usize),
+            Self::Flipped(bit) => {
+                let bit = bit as usize % (bytes.len() * 8);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+        bytes
+    }
+}
+
 fn unix(now: Instant, clock: Clock) -> UnixTime {
     let seconds = EPOCH + (now.millis() / 1000) as i64 + clock.wall;
     UnixTime(u64::try_from(seconds).unwrap_or(0))
@@ -185,6 +293,7 @@ impl Host {
             limits,
             clock,
             identity: None,
+            fixed_dht: false,
             starts: 0,
             deadline: Instant::FAR,
             armed: Instant::FAR,

@@ -31,7 +31,7 @@ use bluering_core::driver::Scratch;
 use bluering_core::time::Instant;
 use bluering_core::wire::NodeInfo;
 use bluering_core::{
-    DATAGRAM_MAX, Disposition, Endpoint, Frame, FriendId, Limits, MessageId, MessageKind, Node, SendError,
+    Connection, DATAGRAM_MAX, Disposition, Endpoint, Frame, FriendId, Limits, MessageId, MessageKind, Node, SendError,
 };
 use core::time::Duration;
 use host::{Host, Kind, Power};
@@ -47,6 +47,7 @@ const LABEL_NODE: u64 = 2;
 const LABEL_ACTOR: u64 = 3;
 const LABEL_TIES: u64 = 4;
 const LABEL_TAMPER: u64 = 5;
+const LABEL_DHT: u64 = 6;
 
 /// A simulated network, and who watches it.
 pub struct World<T: Tap = ()> {
@@ -143,9 +144,8 @@ impl<T: Tap> World<T> {
     /// # Panics
     /// When the storage is too small for a node: a mistake of the test.
     pub fn add_host(&mut self, spec: HostSpec) -> HostId {
-        let id = self.hosts.len() as u64;
-        let secret = SecretKey::generate(&mut SimRng::fork(self.seed, &[LABEL_IDENTITY, id]));
-        self.add_as(spec, secret, Nospam([0, 0, (id >> 8) as u8, id as u8]))
+        let (secret, nospam) = self.fresh_identity(self.len());
+        self.add_as(spec, secret, nospam)
     }
 
     /// Adds a host with an actor.
@@ -277,6 +277,22 @@ impl<T: Tap> World<T> {
     pub fn friend(&self, a: HostId, b: HostId) -> Option<FriendId> {
         let key = self.hosts[b as usize].identity?;
         self.try_node(a)?.friend_by_key(&key)
+    }
+
+    /// Whether `a` and `b` both see the other online.
+    #[must_use]
+    pub fn are_connected(&self, a: HostId, b: HostId) -> bool {
+        let sees = |x, y| {
+            let friend = self.friend(x, y).and_then(|friend| self.try_node(x)?.friend(friend));
+            friend.is_some_and(|friend| friend.connection != Connection::None)
+        };
+        sees(a, b) && sees(b, a)
+    }
+
+    /// Whether a host works now: it is not asleep and its cable is not pulled.
+    #[must_use]
+    pub fn is_awake(&self, id: HostId) -> bool {
+        self.hosts[id as usize].power == Power::On
     }
 
     /// The application of `a` says something to `b`, a friend.
