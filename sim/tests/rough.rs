@@ -1,11 +1,12 @@
-//! Rough weather: random lines, NATs, sleep, deafness, partitions and dishonest relays. Then calm, and every rule holds.
+//! Rough weather: random lines, NATs, sleep, deafness, partitions and dishonest relays. Then calm, and every rule
+//! holds.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic")]
 
 use bluering_core::Limits;
 use bluering_sim::crypto::Strength;
 use bluering_sim::net::{Cut, Jitter, LinkSpec, Loss, NatSpec, Part, Place};
-use bluering_sim::oracles::{QUIET_BEGINS, QUIET_ENDS, Settings, Watch};
+use bluering_sim::oracles::{Probe, QUIET_BEGINS, QUIET_ENDS, Settings, Watch};
 use bluering_sim::world::Tamper;
 use bluering_sim::{HostId, HostSpec, SimRng, World};
 use core::time::Duration;
@@ -135,18 +136,16 @@ fn run(seed: u64) -> World<Watch> {
     world
 }
 
+/// Seed 4 is one in which senders who did not read were told of receipts for messages that a lost session had taken
+/// with it.
 #[test]
 fn every_rule_holds_after_rough_weather() {
-    let seeds = std::env::var("SEEDS").unwrap_or_else(|_| "0..2".into());
-    let (a, b) = seeds.split_once("..").unwrap();
-    let mut bad = 0;
-    for seed in a.parse::<u64>().unwrap()..b.parse().unwrap() {
+    for seed in [4, 5] {
         let world = run(seed);
-        for violation in world.tap.findings.violations() {
-            println!("seed {seed}: {violation:?}");
+        assert_eq!(world.tap.findings.violations(), [], "seed {seed}");
+        let probes = &world.tap.probes;
+        for probe in [Probe::Undelivered, Probe::CameBack, Probe::Cut, Probe::HostDown, Probe::PacketResent] {
+            assert!(probes.get(probe) > 0, "seed {seed} never reached {}", probe.name());
         }
-        bad += world.tap.findings.total();
-        println!("seed {seed}: {:?} {:?}", world.tap.probes.counts(), world.tap.online.times());
     }
-    assert_eq!(bad, 0);
 }

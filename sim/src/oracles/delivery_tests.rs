@@ -127,6 +127,14 @@ fn a_node_acknowledges_what_its_application_has_not_read() {
 }
 
 #[test]
+fn a_host_that_sleeps_has_not_read_either() {
+    let mut asleep = Story::new();
+    asleep.changed(2, Change::Deaf).said(1).changed(2, Change::Suspended).changed(2, Change::Hearing).receipt(1);
+    assert_eq!(asleep.audited(), []);
+    assert_eq!(asleep.changed(2, Change::Resumed).delivered(1).audited(), []);
+}
+
+#[test]
 fn ends_of_processes_excuse() {
     for host in [1, 2] {
         for how in [Change::Crashed, Change::Stopped] {

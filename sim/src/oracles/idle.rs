@@ -9,8 +9,8 @@ pub const QUIET_BEGINS: &str = "quiet begins";
 /// The mark with which that ends.
 pub const QUIET_ENDS: &str = "quiet ends";
 
-/// Immediate answers, onion hops among them, that may follow from one datagram: a request through the onion passes seven
-/// hands after its sender's. Twice that leaves room for lines that double packets.
+/// Immediate answers, onion hops among them, that may follow from one datagram: a request through the onion passes
+/// seven hands after its sender's. Twice that leaves room for lines that double packets.
 const ANSWERS: u64 = 14;
 /// Answers to what was under way when the quiet began.
 const UNDER_WAY: u64 = 1000;

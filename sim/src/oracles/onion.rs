@@ -4,24 +4,33 @@
 //! knows its sender's address, so neither the datagram nor what the relay makes of it may show the sender's key. And
 //! whoever sends a datagram knows its receiver's address, so it may not show the receiver's key.
 //!
-//! One key is no betrayal: an onion data request (0x85) names in clear for whom it is. Whoever looks for a friend may by
-//! chance choose that very friend as a relay, whose datagram then shows its own key; but nobody can tell it from all the
-//! other relays that this friend's data requests come through. Only as the address of the receiver it may not stand.
+//! One key is no betrayal: an onion data request (0x85) names in clear for whom it is. Whoever looks for a friend may
+//! by chance choose that very friend as a relay, whose datagram then shows its own key; but nobody can tell it from all
+//! the other relays that this friend's data requests come through. Only its receiver's key it may not show.
+//!
+//! A node that has restarted may announce itself to the node that it was, whose address others still tell: it cannot
+//! know that this is its own. So for a while after a restart or a move it may seem to be its own receiver.
 //!
 //! Hosts without a node are left out: they send what they like, other people's packets among them.
 
 use super::{Findings, Oracle, PerHost, Rule};
-use crate::observe::{HostId, Observation, Packet};
+use crate::observe::{Change, HostId, Observation, Packet};
 use bluering_core::crypto::{PUBLIC_KEY_LEN, PublicKey};
 use bluering_core::time::Instant;
 use bluering_core::wire::kind;
+use core::time::Duration;
 use memchr::memmem::Finder;
 
 /// Watches the kinds of packets that have to do with long-term keys.
 #[derive(Debug, Default)]
 pub struct OnionPrivacy {
     owners: PerHost<Option<Owner>>,
+    /// Until when others may still tell of the node that a host was.
+    ghosts: PerHost<Instant>,
 }
+
+/// So long after its end others tell of a node: each of them until it has not answered for two minutes.
+const GHOST: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 struct Owner {
@@ -47,11 +56,15 @@ impl OnionPrivacy {
         owner.is_some_and(|owner| owner.finder.find(bytes).is_some())
     }
 
+    fn is_ghost(&self, at: Instant, host: HostId, kind: u8) -> bool {
+        kind == kind::ANNOUNCE_REQUEST && self.ghosts.get(host).is_some_and(|until| at < *until)
+    }
+
     fn is_node(&self, host: HostId) -> bool {
         self.owners.get(host).is_some_and(Option::is_some)
     }
 
-    fn handled(&self, host: HostId, packet: &Packet<'_>, reply: Option<&[u8]>) -> Option<String> {
+    fn handled(&self, at: Instant, host: HostId, packet: &Packet<'_>, reply: Option<&[u8]>) -> Option<String> {
         let kind = *packet.bytes.first()?;
         if !is_watched(kind) || packet.from == host || !self.is_node(packet.from) {
             return None;
@@ -61,7 +74,7 @@ impl OnionPrivacy {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its sender's long-term key"))
         } else if reply.is_some_and(|reply| self.shows(besides_destination(reply), from)) {
             Some(format!("what is made of a datagram of kind {kind:02x} from host {from} shows its long-term key"))
-        } else if self.shows(packet.bytes, host) {
+        } else if !self.is_ghost(at, host, kind) && self.shows(packet.bytes, host) {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its receiver's long-term key"))
         } else {
             None
@@ -77,17 +90,21 @@ impl Oracle for OnionPrivacy {
     fn observe(&mut self, at: Instant, seen: &Observation<'_>, findings: &mut Findings) {
         match seen {
             Observation::Handled { host, packet, reply, .. } => {
-                if let Some(what) = self.handled(*host, packet, *reply) {
+                if let Some(what) = self.handled(at, *host, packet, *reply) {
                     findings.report(Rule::OnionPrivacy, at, Some(*host), what);
                 }
             }
             Observation::Started { host, truth } => {
+                if self.is_node(*host) {
+                    *self.ghosts.at(*host) = at + GHOST;
+                }
                 let owner = self.owners.at(*host);
                 if owner.as_ref().is_none_or(|owner| owner.key != truth.public) {
                     let finder = Finder::new(truth.public.as_bytes()).into_owned();
                     *owner = Some(Owner { key: truth.public, finder });
                 }
             }
+            Observation::Changed { host, how: Change::Moved } => *self.ghosts.at(*host) = at + GHOST,
             Observation::Joined { .. }
             | Observation::Changed { .. }
             | Observation::Sent { .. }
@@ -151,6 +168,27 @@ mod tests {
         assert_eq!(handled(1, 2, &with_key_of(0x20, 1), None), []);
         assert_eq!(handled(2, 2, &with_key_of(0x83, 2), None), []);
         assert_eq!(handled(9, 2, &with_key_of(0x83, 2), None), []);
+    }
+
+    #[test]
+    fn a_node_may_meet_its_own_ghost_for_a_while() {
+        let mut feed = feed();
+        let mut handled = |seconds| {
+            feed.now = Instant::from_secs(seconds);
+            feed.see(&Observation::Started { host: 2, truth: &truth(2) });
+            feed.now = feed.now + GHOST;
+            let (bytes, disposition) = (with_key_of(kind::ANNOUNCE_REQUEST, 2), Disposition::Consumed);
+            let seen = |feed: &mut Feed<_>| {
+                feed.see(&Observation::Handled { host: 2, packet: packet(1, 2, &bytes), disposition, reply: None });
+                feed.findings.total()
+            };
+            let late = feed.now;
+            feed.now = Instant::from_secs(seconds + 1);
+            let early = seen(&mut feed);
+            feed.now = late;
+            (early, seen(&mut feed))
+        };
+        assert_eq!(handled(100), (0, 1));
     }
 
     #[test]
