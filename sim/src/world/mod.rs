@@ -120,7 +120,8 @@ impl<T: Tap> World<T> {
     }
 
     /// Counts what the nodes take from the heap from now on.
-    pub const fn meter_allocations(&mut self, meter: AllocationMeter) {
+    pub fn meter_allocations(&mut self, meter: AllocationMeter) {
+        self.suite.exempt_memory(meter.exempt);
         self.meter = Some(meter);
     }
 
