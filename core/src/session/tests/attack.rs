@@ -1,6 +1,7 @@
 //! What strangers on the path can send changes nothing.
 
 use super::*;
+use quickcheck::quickcheck;
 
 /// What of a party's sessions an attacker must not change.
 fn picture(party: &Party) -> (Vec<Vec<u8>>, usize, usize, Option<Instant>, u32, usize) {
