@@ -341,12 +341,12 @@ fn a_host_that_sleeps_hears_nothing_and_its_timers_are_late() {
     let slept = net.world.now();
     net.desk(b).ticks.clear();
     assert_eq!(net.send(a, net.at(b), b), None);
-    net.world.run_for(3600 * SECOND);
+    net.world.run_for(60 * SECOND);
     assert!(net.desk(b).ticks.is_empty() && !net.world.is_awake(b));
     net.world.resume(b, true);
     net.world.run_for(2 * MILLI);
     let late = net.desk(b).ticks[0].since(slept);
-    assert!(late >= 3600 * SECOND && late <= 3601 * SECOND + MILLI, "{late:?}");
+    assert!(late >= 60 * SECOND && late <= 61 * SECOND + MILLI, "{late:?}");
     assert!(net.desk(b).came.is_empty() && net.send(a, net.at(b), b).is_some());
 }
 
@@ -534,7 +534,7 @@ fn a_stalled_stream_goes_on_later() {
 fn a_stream_to_a_host_that_is_gone_is_half_open() {
     let (mut net, server, client) = connected(&Place::PUBLIC);
     net.world.set_up(server, false);
-    net.world.run_for(10 * MINUTE);
+    net.world.run_for(2 * MINUTE);
     assert_eq!(net.heard(client), [], "nobody says anything");
     net.act(client, Deed::Write(b"still there?".to_vec()));
     net.world.run_for(2 * MINUTE);

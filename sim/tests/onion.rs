@@ -11,7 +11,9 @@ use bluering_sim::plan::CLIENT;
 use bluering_sim::world::SavedState;
 use bluering_sim::{HostId, World};
 use core::time::Duration;
-use people::{MINUTE, Net, ONION, SECOND, Sent, accept, come, is_connected, network, network_of, time_until, weather};
+use people::{
+    MINUTE, Net, ONION, SECOND, Sent, accept, befriend, come, is_connected, network, network_of, time_until, weather,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Onion data, as it reaches its receiver.
@@ -152,7 +154,7 @@ fn nothing_goes_to_a_friend_who_is_online() {
 #[test]
 fn lost_packets_only_cost_time() {
     for (loss, servers, connected, found) in [(50_000, 1, 6, 16), (50_000, 25, 2, 10), (140_000, 1, 20, 80)] {
-        for seed in 0..2 {
+        for seed in 0..1 {
             let mut world = network(seed, servers, 2);
             weather(&mut world, loss, 0, Duration::ZERO);
             let (alice, bob) = (servers, servers + 1);
@@ -278,7 +280,7 @@ fn an_outage_is_noticed_and_survived() {
     [0, 1, 2, bob].iter().for_each(|id| world.set_up(*id, false));
     world.run_for(200 * SECOND);
     assert!(!is_connected(&world, alice));
-    world.run_for(2000 * SECOND);
+    world.run_for(1000 * SECOND);
     let since = world.now();
     world.run_for(100 * SECOND);
     let sent = world.tap.asked(alice, since, ONION);
@@ -371,7 +373,7 @@ fn a_sign_of_life_makes_a_search_young() {
     let (mut world, alice, bob) = two(5, 3);
     world.befriend(alice, bob);
     world.crash(bob);
-    world.run_for(66 * MINUTE);
+    world.run_for(30 * MINUTE);
     let info = world.info(0);
     world.restart(bob, SavedState::Current, &[info]);
     let took = time_until(&mut world, MINUTE, |w| w.are_connected(alice, bob));
@@ -391,7 +393,7 @@ fn any_order_of_events_is_survived() {
         let sent = world.tap.asked(client, start, ONION) as u128;
         sent <= 200 + world.now().since(start).as_millis() / 8
     }
-    quickcheck::QuickCheck::new().tests(40).quickcheck(survives as fn(Vec<(u8, u8, u16)>, u8) -> bool);
+    quickcheck::QuickCheck::new().tests(15).quickcheck(survives as fn(Vec<(u8, u8, u16)>, u8) -> bool);
 }
 
 fn act(world: &mut World<people::Log>, client: HostId, (what, index, arg): (u8, u8, u16)) {
