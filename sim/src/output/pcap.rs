@@ -231,7 +231,11 @@ fn octets(ip: IpAddr) -> [u8; 16] {
 fn io_error(why: PcapError) -> io::Error {
     match why {
         PcapError::IoError(why) => why,
-        other => io::Error::other(other),
+        PcapError::IncompleteBuffer
+        | PcapError::InvalidField(_)
+        | PcapError::Utf8Error(_)
+        | PcapError::FromUtf8Error(_)
+        | PcapError::InvalidInterfaceId(_) => io::Error::other(why),
     }
 }
 
