@@ -126,7 +126,7 @@ impl<'s> Candidates<'s> {
             self.mem.iter_mut().find(|known| known.state != State::Vacant && known.node.key == node.key)
         {
             known.renew(new);
-        } else if let Some(i) = self.place_for(&new) {
+        } else if let Some(i) = self.place_for() {
             self.mem[i] = new;
         }
     }
@@ -195,7 +195,7 @@ impl<'s> Candidates<'s> {
         queued.max_by_key(|(_, known)| known.at).map(|(i, _)| i)
     }
 
-    fn place_for(&self, new: &Candidate) -> Option<usize> {
+    fn place_for(&self) -> Option<usize> {
         if let Some(i) = self.mem.iter().position(|known| known.state == State::Vacant) {
             return Some(i);
         }
