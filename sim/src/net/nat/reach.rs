@@ -54,7 +54,8 @@ impl Outlook {
         })
     }
 
-    /// Whether a first packet of `peer` to the known endpoint comes in. `sending`: we send to the peer's known one, too.
+    /// Whether a first packet of `peer` to the known endpoint comes in. `sending`: we send to the peer's known one as
+    /// well.
     fn hears(self, peer: Self, sending: bool) -> bool {
         match self.filtering {
             Dependence::Endpoint => true,

@@ -171,6 +171,17 @@ fn half_open_is_noticed_by_writing_only() {
     assert!(is_over(&mut streams));
 }
 
+/// The patience begins anew with each answer, and does not end with it.
+#[test]
+fn a_host_that_vanishes_halfway_is_noticed() {
+    let (mut streams, conn) = open(spec());
+    streams.write(at(200), conn, Side::Client, b"heard");
+    streams.write(at(240), conn, Side::Client, b"not heard");
+    assert_eq!(heard(&mut streams, at(260)).len(), 1);
+    streams.drop_host(SERVER);
+    assert_eq!(heard(&mut streams, at(90_000)), [(60_300, CLIENT, StreamWhat::TimedOut)]);
+}
+
 #[test]
 fn a_host_that_is_back_resets_what_it_does_not_know() {
     for close in [false, true] {
@@ -195,6 +206,7 @@ fn a_stall_holds_all_back() {
     assert_eq!(heard(&mut streams, at(610)).iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [550, 600]);
     streams.write(at(620), conn, Side::Client, b"a");
     streams.stall(conn, at(1000));
+    streams.stall(conn, at(700));
     streams.write(at(950), conn, Side::Client, b"b");
     assert_eq!(heard(&mut streams, at(2000)), [(1000, SERVER, StreamWhat::Data(b"ab".to_vec()))]);
 }
