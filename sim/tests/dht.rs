@@ -6,7 +6,7 @@ mod people;
 
 use bluering_core::Limits;
 use bluering_sim::SimRng;
-use bluering_sim::adversaries::craft::Attacker;
+use bluering_sim::adversaries::craft::{Attacker, address};
 use bluering_sim::net::{NatSpec, Place};
 use bluering_sim::plan::CLIENT;
 use bluering_sim::{HostId, HostSpec};
@@ -260,7 +260,7 @@ fn a_flood_of_strangers_is_met_with_a_bounded_number_of_packets() {
     let strangers: Vec<Attacker> = (0..100).map(|_| Attacker::new(world.suite(), &mut rng)).collect();
     for n in 0..1000 {
         let stranger = &strangers[n % 100];
-        let _ = world.inject(0, noise.address(), &stranger.ping_request(&key));
+        let _ = world.inject(0, address(&mut rng), &stranger.ping_request(&key));
         world.run_for(Duration::from_millis(1));
     }
     let known: Vec<_> = (1..6).map(|id| world.info(id).at).collect();
