@@ -99,12 +99,16 @@ impl Candidate {
 pub(super) struct Candidates<'s> {
     mem: Mem<'s, Candidate>,
     me: PublicKey,
+    /// When the oldest urgent one was queued, how many wait, and when the first target is to be sent to again.
+    urgent_since: Option<Instant>,
+    waiting: usize,
+    repeats_at: Option<Instant>,
 }
 
 impl<'s> Candidates<'s> {
     pub(super) fn new(mut mem: Mem<'s, Candidate>) -> Self {
         mem.fill(Candidate::VACANT);
-        Self { mem, me: PublicKey::ZERO }
+        Self { mem, me: PublicKey::ZERO, urgent_since: None, waiting: 0, repeats_at: None }
     }
 
     pub(super) fn set_me(&mut self, me: PublicKey) {
@@ -128,11 +132,17 @@ impl<'s> Candidates<'s> {
             known.renew(new);
         } else if let Some(i) = self.place_for() {
             self.mem[i] = new;
+        } else {
+            return;
         }
+        self.count();
     }
 
     /// Queues the targets that have rested, if they are still wanted.
     pub(super) fn repeat(&mut self, now: Instant, is_wanted: impl Fn(&NodeInfo) -> bool) {
+        if self.repeats_at.is_none_or(|at| now < at) {
+            return;
+        }
         for known in self.mem.iter_mut().filter(|known| known.repeats_at().is_some_and(|at| at <= now)) {
             if is_wanted(&known.node) {
                 (known.state, known.at, known.packet) = (State::Urgent, now, Packet::Nodes);
@@ -141,22 +151,25 @@ impl<'s> Candidates<'s> {
                 known.unnamed = UNNAMED_MAX;
             }
         }
+        self.count();
     }
 
     /// When [`Self::repeat`] has something to do.
-    pub(super) fn repeats_at(&self) -> Option<Instant> {
-        self.mem.iter().filter_map(Candidate::repeats_at).min()
+    pub(super) const fn repeats_at(&self) -> Option<Instant> {
+        self.repeats_at
     }
 
     /// The node with `key` is known to be there: as a target it is sent to as often as one that was just named.
     pub(super) fn start_over(&mut self, key: &PublicKey) {
         let targets = self.mem.iter_mut().filter(|known| known.state != State::Vacant && known.is_target());
         targets.filter(|known| known.node.key == *key).for_each(|known| (known.tries, known.unnamed) = (0, 0));
+        self.count();
     }
 
     /// The next that is to be sent to, and whether it is urgent: those first; each sort only if it `may` be sent to.
     /// Marked as sent.
     pub(super) fn poll(&mut self, now: Instant, may_urgent: bool, may_waiting: bool) -> Option<(Candidate, bool)> {
+        let (may_urgent, may_waiting) = (may_urgent && self.urgent_since.is_some(), may_waiting && self.waiting > 0);
         let urgent = if may_urgent { self.oldest(State::Urgent) } else { None };
         let i = urgent.or_else(|| if may_waiting { self.newest_waiting() } else { None })?;
         let candidate = &mut self.mem[i];
@@ -164,6 +177,7 @@ impl<'s> Candidates<'s> {
         candidate.state = State::Sent;
         candidate.at = now;
         candidate.tries = candidate.tries.saturating_add(1);
+        self.count();
         Some((queued, queued.state == State::Urgent))
     }
 
@@ -172,16 +186,33 @@ impl<'s> Candidates<'s> {
         let known = self.mem.iter_mut().find(|known| known.state != State::Vacant && known.node.key == *key)?;
         let asked = (known.state == State::Sent && known.packet == Packet::Nodes).then_some((known.target, known.at));
         *known = Candidate::VACANT;
+        self.count();
         asked
     }
 
     /// When the oldest urgent one was queued.
-    pub(super) fn urgent_since(&self) -> Option<Instant> {
-        self.oldest(State::Urgent).map(|i| self.mem[i].at)
+    pub(super) const fn urgent_since(&self) -> Option<Instant> {
+        self.urgent_since
     }
 
-    pub(super) fn has_waiting(&self) -> bool {
-        self.mem.iter().any(|known| known.state == State::Waiting)
+    pub(super) const fn has_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Comes after every change: whoever asks for it asks far more often.
+    fn count(&mut self) {
+        let earliest = |known: Option<Instant>, at: Instant| Some(known.map_or(at, |known| known.min(at)));
+        (self.urgent_since, self.waiting, self.repeats_at) = (None, 0, None);
+        for known in self.mem.iter() {
+            match known.state {
+                State::Vacant => {}
+                State::Urgent => self.urgent_since = earliest(self.urgent_since, known.at),
+                State::Waiting => self.waiting += 1,
+                State::Sent => {
+                    self.repeats_at = known.repeats_at().map_or(self.repeats_at, |at| earliest(self.repeats_at, at));
+                }
+            }
+        }
     }
 
     fn oldest(&self, state: State) -> Option<usize> {

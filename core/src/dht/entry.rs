@@ -97,14 +97,15 @@ impl NodeEntry {
 
 /// Puts `node` into `list`, which holds the closest to `target` in order of distance, if it belongs there.
 pub(super) fn insert_closest(list: &mut NodeList, target: &PublicKey, node: NodeInfo) {
+    // Most are too far away: that is found out first.
+    if list.is_full() && !list.last().is_some_and(|last| node.key.is_closer(&last.key, target)) {
+        return;
+    }
     if list.iter().any(|known| known.key == node.key) {
         return;
     }
     if list.is_full() {
-        match list.last() {
-            Some(last) if node.key.is_closer(&last.key, target) => list.pop(),
-            Some(_) | None => return,
-        };
+        list.pop();
     }
     let place = list.iter().position(|known| node.key.is_closer(&known.key, target)).unwrap_or(list.len());
     // There is room: a full list has just lost its last node.

@@ -65,6 +65,8 @@ pub(crate) type SearchId = Id<Search>;
 pub(crate) enum DhtNote {
     /// A node answered a ping or nodes request of ours.
     Alive(NodeInfo),
+    /// A node asked us something and is to be asked back.
+    Greeted,
     /// A DHT request for us.
     Request {
         /// DHT public key of the one who made it.
@@ -290,18 +292,21 @@ impl<'s> Dht<'s> {
     }
 
     /// A node that may be new to us, or new at its address, asked us something.
-    fn greet(&mut self, now: Instant, node: &NodeInfo) {
+    fn greet(&mut self, now: Instant, node: &NodeInfo) -> Option<DhtNote> {
         let exact = self.searches.values().find(|search| search.key == node.key);
         let moved = |entry: &NodeEntry| entry.would_move(node.at);
         if let Some(search) = exact {
             if search.wants(node, now) || search.target().is_some_and(moved) {
                 self.candidates.offer(now, *node, search.key, Packet::Ping, true);
+                return Some(DhtNote::Greeted);
             }
         } else if self.close.wants(node, now)
             || self.close.get(&node.key).is_some_and(moved)
             || self.searches.values().any(|search| search.wants(node, now))
         {
             self.candidates.offer(now, *node, self.me, Packet::Ping, false);
+            return Some(DhtNote::Greeted);
         }
+        None
     }
 }

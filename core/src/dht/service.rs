@@ -41,10 +41,10 @@ impl<'s> Dht<'s> {
         let node = open(cx, frame)?;
         let ping = Ping::parse(&frame.bytes()[TEXT_AT..]).filter(|ping| ping.kind == kind::PING_REQUEST);
         let id = ping.ok_or(DropReason::Malformed)?.id;
-        self.greet(cx.now, &node);
+        let note = self.greet(cx.now, &node);
         let answer = Ping { kind: kind::PING_RESPONSE, id };
         let len = seal_packet(cx, kind::PING_RESPONSE, &node.key, frame.buf, |w| answer.emit(w));
-        reply(frame, len.ok_or(DropReason::BadCrypto)?)
+        Ok((reply(frame, len.ok_or(DropReason::BadCrypto)?), note))
     }
 
     fn on_ping_response<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
@@ -61,11 +61,11 @@ impl<'s> Dht<'s> {
     fn on_nodes_request<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
         let node = open(cx, frame)?;
         let request = NodesRequest::parse(&frame.bytes()[TEXT_AT..]).ok_or(DropReason::Malformed)?;
-        self.greet(cx.now, &node);
+        let note = self.greet(cx.now, &node);
         let nodes = self.closest(cx.now, &request.target, frame.from.is_lan());
         let text = |w: &mut Writer<'_>| NodesResponse::emit_list(w, &nodes, request.id);
         let len = seal_packet(cx, kind::NODES_RESPONSE, &node.key, frame.buf, text);
-        reply(frame, len.ok_or(DropReason::BadCrypto)?)
+        Ok((reply(frame, len.ok_or(DropReason::BadCrypto)?), note))
     }
 
     fn on_nodes_response<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
@@ -113,7 +113,7 @@ impl<'s> Dht<'s> {
         InfoResponse { version: info.version, motd: info.motd }.emit(&mut w);
         // An answer as long as a request would make two bootstrap nodes answer each other for ever.
         let len = if w.len() == INFO_REQUEST_LEN { INFO_REQUEST_LEN - 1 } else { w.len() };
-        reply(frame, len)
+        Ok((reply(frame, len), None))
     }
 }
 
@@ -128,6 +128,6 @@ fn open<E: Env>(cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Result<NodeInf
     Ok(NodeInfo { key: sender, at: frame.from })
 }
 
-fn reply(frame: &Frame<'_>, len: usize) -> Handled {
-    Ok((Disposition::Reply { to: frame.from, len }, None))
+const fn reply(frame: &Frame<'_>, len: usize) -> Disposition {
+    Disposition::Reply { to: frame.from, len }
 }

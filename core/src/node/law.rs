@@ -1,4 +1,7 @@
-//! The law of the loop, checked in debug builds: drained before sleeping.
+//! The law of the loop, checked in debug builds: drained before sleeping. And what follows from it: once all is drained,
+//! nothing is to be done before the deadline or the next input, so nobody needs to look for it.
+
+use crate::time::{Deadline, Instant};
 
 /// The outputs that a receiver can block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,21 +21,48 @@ const ALL: u8 = Output::Action as u8 | Output::Transmit as u8 | Output::Event as
 #[derive(Debug, Default)]
 pub(super) struct Law {
     undrained: u8,
+    /// Not drained, but blocked.
+    blocked: u8,
+    /// Until when nothing is to be done unless something comes in; the inner `None` is for ever.
+    rest: Option<Option<Deadline>>,
 }
 
 impl Law {
     /// Something came in: every output may have something.
     pub(super) const fn input(&mut self) {
         self.undrained = ALL;
+        self.rest = None;
     }
 
-    /// An output was polled until `None`, or is blocked.
+    /// An output was polled until `None`.
     pub(super) const fn drained(&mut self, output: Output) {
         self.undrained &= !(output as u8);
+        self.blocked &= !(output as u8);
     }
 
-    /// The driver asks how long it may sleep.
-    pub(super) fn sleeps(&self) {
+    /// An output's receiver is blocked.
+    pub(super) const fn blocked(&mut self, output: Output) {
+        self.undrained &= !(output as u8);
+        self.blocked |= output as u8;
+        self.rest = None;
+    }
+
+    /// The driver asks how long it may sleep. The answer, if it is still that of the last time.
+    pub(super) fn sleeps(&self) -> Option<Option<Deadline>> {
         debug_assert!(self.undrained == 0, "outputs not drained before sleeping: {:#05b}", self.undrained);
+        self.rest
+    }
+
+    /// What it was told.
+    pub(super) fn rest(&mut self, until: Option<Deadline>) {
+        if self.undrained | self.blocked == 0 {
+            self.rest = Some(until);
+        }
+    }
+
+    /// Whether everything was drained, nothing has come in since, and no timer has come. Otherwise the rest is over.
+    pub(super) fn is_resting(&mut self, now: Instant) -> bool {
+        self.rest = self.rest.filter(|until| until.is_none_or(|due| now < due.at));
+        self.rest.is_some()
     }
 }

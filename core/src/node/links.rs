@@ -23,6 +23,9 @@ use core::ops::Range;
 impl<'s, E: Env> Node<'s, E> {
     pub(super) fn on_dht(&mut self, frame: &mut Frame<'_>) -> Disposition {
         let (disposition, note) = self.dht.on_packet(&mut self.shared.cx(), frame);
+        if note.is_some() || !matches!(disposition, Disposition::Reply { .. }) {
+            self.law.input();
+        }
         match note {
             Some(DhtNote::Alive(node)) => {
                 self.onion.add_node(self.shared.now, node);
@@ -30,7 +33,7 @@ impl<'s, E: Env> Node<'s, E> {
                 disposition
             }
             Some(DhtNote::Request { sender, request, data }) => self.on_dht_request(frame, sender, request, data),
-            None => disposition,
+            Some(DhtNote::Greeted) | None => disposition,
         }
     }
 

@@ -267,7 +267,7 @@ impl<'s, E: Env> Node<'s, E> {
 
     /// Handles a received datagram: decrypts it in place, and answers it in place at most once.
     pub fn handle_datagram(&mut self, now: Instant, frame: &mut Frame<'_>) -> Disposition {
-        self.input(now);
+        self.shared.advance(now);
         self.shared.stats.datagrams_in += 1;
         let disposition = self.dispatch(frame);
         match disposition {
@@ -310,6 +310,9 @@ impl<'s, E: Env> Node<'s, E> {
     /// [`blocked`](Self::blocked).
     pub fn poll_transmit<'b>(&mut self, now: Instant, buf: &'b mut [u8; DATAGRAM_MAX]) -> Option<Transmit<'b>> {
         self.shared.advance(now);
+        if self.law.is_resting(self.shared.now) {
+            return None;
+        }
         if self.telling {
             self.tell_friends();
         }
@@ -342,6 +345,9 @@ impl<'s, E: Env> Node<'s, E> {
             self.shown = connection;
             return Some(Event::SelfConnection(connection));
         }
+        if self.law.is_resting(self.shared.now) {
+            return None;
+        }
         if let Some(request) = self.requests.next() {
             self.lent = Lent::Block(request.words);
             let Lent::Block(words) = &self.lent else { unreachable!("set above") };
@@ -352,15 +358,19 @@ impl<'s, E: Env> Node<'s, E> {
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
-        self.law.sleeps();
-        [self.dht.deadline(), self.onion.deadline(), self.sessions.deadline(), self.friends.deadline()]
+        if let Some(rest) = self.law.sleeps() {
+            return rest;
+        }
+        let rest = [self.dht.deadline(), self.onion.deadline(), self.sessions.deadline(), self.friends.deadline()]
             .into_iter()
-            .fold(None, Deadline::earliest)
+            .fold(None, Deadline::earliest);
+        self.law.rest(rest);
+        rest
     }
 
     /// The receiver of an output cannot take more now; it counts as drained until it can.
     pub const fn blocked(&mut self, output: Output) {
-        self.law.drained(output);
+        self.law.blocked(output);
     }
 
     /// Ends all sessions in good order: [`poll_transmit`](Self::poll_transmit) hands out the kill packets, so that
@@ -390,6 +400,8 @@ impl<'s, E: Env> Node<'s, E> {
         self.law.input();
     }
 
+    /// What is done for others alone (relaying, storing, most answers of the DHT) is no input by the law: nothing of ours
+    /// follows from it.
     fn dispatch(&mut self, frame: &mut Frame<'_>) -> Disposition {
         let Some(kind) = frame.bytes().first() else { return Disposition::Dropped(DropReason::Malformed) };
         match *kind {
@@ -401,6 +413,7 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::LAN_DISCOVERY
             | kind::BOOTSTRAP_INFO => self.on_dht(frame),
             kind::COOKIE_REQUEST | kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
+                self.law.input();
                 self.on_session(frame)
             }
             kind::ONION_REQUEST_0
@@ -414,7 +427,10 @@ impl<'s, E: Env> Node<'s, E> {
                 let closest = |key: &_, lan_ok| dht.closest(now, key, lan_ok);
                 self.store.on_packet(&mut self.shared.cx(), frame, closest)
             }
-            kind::ANNOUNCE_RESPONSE | kind::ONION_DATA_RESPONSE | kind::GROUP_ANNOUNCE_RESPONSE => self.on_onion(frame),
+            kind::ANNOUNCE_RESPONSE | kind::ONION_DATA_RESPONSE | kind::GROUP_ANNOUNCE_RESPONSE => {
+                self.law.input();
+                self.on_onion(frame)
+            }
             _ => Disposition::Dropped(DropReason::UnknownKind),
         }
     }

@@ -64,6 +64,8 @@ pub struct World<T: Tap = ()> {
     desk: StreamDesk,
     suite: SimSuite,
     scratch: Scratch,
+    /// What the node that is at work handles.
+    buf: Box<[u8; DATAGRAM_MAX]>,
     meter: Option<AllocationMeter>,
     keep_heard: bool,
     events: u64,
@@ -106,6 +108,7 @@ impl<T: Tap> World<T> {
             desk: StreamDesk::new(seed),
             suite: SimSuite::new(strength),
             scratch: Scratch::new(),
+            buf: Box::new([0; DATAGRAM_MAX]),
             meter: None,
             keep_heard: false,
             events: 0,
@@ -499,13 +502,13 @@ impl<T: Tap> World<T> {
             return Disposition::Consumed;
         }
         let Some(node) = host.node_mut() else { return Disposition::Consumed };
-        let mut buf = [0; DATAGRAM_MAX];
+        let buf = &mut self.buf;
         let len = packet.bytes.len().min(DATAGRAM_MAX);
         buf[..len].copy_from_slice(&packet.bytes[..len]);
         let local = node.running.local(self.now);
         let mut disposition = Disposition::Consumed;
         let taken = outlet::metered(self.meter.as_ref(), || {
-            disposition = node.node.handle_datagram(local, &mut Frame::new(&mut buf, len, packet.source));
+            disposition = node.node.handle_datagram(local, &mut Frame::new(buf, len, packet.source));
         });
         outlet::report(&mut self.tap, self.now, id, taken);
         let reply = match disposition {

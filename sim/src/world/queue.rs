@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Something that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// A host's timer.
     Timer(HostId),
@@ -32,10 +32,17 @@ pub(super) struct InFlight {
     pub(super) bytes: Vec<u8>,
 }
 
+/// When, in which order among those of the same time, and what, packed: the heap is what a run spends most of its own
+/// time in.
+type Entry = (Instant, u64, u32);
+
+/// Marks a timer in the last part of an [`Entry`].
+const TIMER: u32 = 1 << 31;
+
 /// The queue. What is due at the same microsecond comes in the order of its making, or in any order (`ties`).
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    heap: BinaryHeap<Reverse<(Instant, u32, u64, Due)>>,
+    heap: BinaryHeap<Reverse<Entry>>,
     made: u64,
     flights: Vec<Option<InFlight>>,
     vacant: Vec<u32>,
@@ -46,8 +53,15 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn push(&mut self, at: Instant, due: Due) {
         self.made += 1;
-        let tie = self.ties.as_mut().map_or(0, |rng| rng.below(1 << 32) as u32);
-        self.heap.push(Reverse((at, tie, self.made, due)));
+        let order = match &mut self.ties {
+            None => self.made,
+            Some(rng) => rng.below(1 << 32) << 32 | self.made & 0xffff_ffff,
+        };
+        let due = match due {
+            Due::Timer(host) => host | TIMER,
+            Due::Arrival(place) => place,
+        };
+        self.heap.push(Reverse((at, order, due)));
     }
 
     pub(super) fn push_flight(&mut self, at: Instant, flight: InFlight) {
@@ -65,7 +79,9 @@ impl Queue {
     }
 
     pub(super) fn pop(&mut self) -> Option<(Instant, Due)> {
-        self.heap.pop().map(|Reverse((at, _, _, due))| (at, due))
+        self.heap.pop().map(|Reverse((at, _, due))| {
+            (at, if due & TIMER == 0 { Due::Arrival(due) } else { Due::Timer(due & !TIMER) })
+        })
     }
 
     pub(super) fn land(&mut self, place: u32) -> Option<InFlight> {

@@ -101,7 +101,7 @@ impl World {
         if let Some(note) = note {
             let data = match &note {
                 DhtNote::Request { data, .. } => frame.buf[data.clone()].to_vec(),
-                DhtNote::Alive(_) => Vec::new(),
+                DhtNote::Alive(_) | DhtNote::Greeted => Vec::new(),
             };
             party.notes.push((note, data));
         }

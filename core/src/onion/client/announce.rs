@@ -94,6 +94,8 @@ impl SelfNode {
 #[derive(Debug)]
 pub(super) struct Announcement<'s> {
     mem: Mem<'s, SelfNode>,
+    /// When the first node is due.
+    next_due: Option<Instant>,
     populate_at: Instant,
     populate_gap: Duration,
     last_sent: Instant,
@@ -105,6 +107,7 @@ impl<'s> Announcement<'s> {
     pub(super) const fn new(mem: Mem<'s, SelfNode>) -> Self {
         Self {
             mem,
+            next_due: None,
             populate_at: Instant::ZERO,
             populate_gap: POPULATE_FIRST,
             last_sent: Instant::ZERO,
@@ -166,6 +169,7 @@ impl<'s> Announcement<'s> {
         if node.stored {
             self.confirmed = Some(now);
         }
+        self.find_next_due();
     }
 
     /// A node has not answered in time: the next try goes over another path, at once at first.
@@ -177,10 +181,11 @@ impl<'s> Announcement<'s> {
         if node.unanswered >= UNANSWERED_MAX && now.reached(node.heard, SILENCE_MAX) {
             *node = SelfNode::VACANT;
             self.populate_at = self.populate_at.min(now + POPULATE_FIRST);
-            return;
+        } else {
+            let patient = if connected { 1 } else { IMPATIENT };
+            node.due = now + Duration::from_secs(u64::from(node.unanswered.saturating_sub(patient).min(3)));
         }
-        let patient = if connected { 1 } else { IMPATIENT };
-        node.due = now + Duration::from_secs(u64::from(node.unanswered.saturating_sub(patient).min(3)));
+        self.find_next_due();
     }
 
     /// Notes what is due: nodes whose path is gone, one node after 15 quiet seconds, and further nodes while the list
@@ -200,6 +205,7 @@ impl<'s> Announcement<'s> {
                 node.due = node.due.min(now);
             }
             self.last_sent = now;
+            self.find_next_due();
         }
         if self.populate_at <= now {
             self.populate(now, me, nodes, requests);
@@ -211,10 +217,12 @@ impl<'s> Announcement<'s> {
         for node in self.mem.iter_mut().filter(|node| node.stored && !paths.is_alive(now, nodes, node.path)) {
             (node.stored, node.due) = (false, now);
         }
+        self.find_next_due();
     }
 
     /// A node that is due.
     pub(super) fn due(&self, now: Instant) -> Option<usize> {
+        self.next_due.filter(|at| *at <= now)?;
         self.mem.iter().position(|node| !node.is_vacant() && node.due <= now)
     }
 
@@ -226,6 +234,7 @@ impl<'s> Announcement<'s> {
     pub(super) fn sent(&mut self, now: Instant, place: usize) {
         let node = &mut self.mem[place];
         (node.sent, node.due, self.last_sent) = (now, now + SAFETY, now);
+        self.find_next_due();
     }
 
     /// When `on_timeout` has something to do.
@@ -235,8 +244,13 @@ impl<'s> Announcement<'s> {
     }
 
     /// When a node is due.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.mem.iter().filter(|node| !node.is_vacant()).map(|node| node.due).min()
+    pub(super) const fn next_due(&self) -> Option<Instant> {
+        self.next_due
+    }
+
+    /// Comes after every change of a node's time.
+    fn find_next_due(&mut self) {
+        self.next_due = self.mem.iter().filter(|node| !node.is_vacant()).map(|node| node.due).min();
     }
 
     fn find(&self, key: &PublicKey) -> Option<usize> {

@@ -56,11 +56,13 @@ pub(super) struct PathNodes<'s> {
     mem: Mem<'s, PathNode>,
     /// When the last newcomer came.
     newest: Instant,
+    /// The best tier that any node is of, and how many are.
+    usable: (u8, usize),
 }
 
 impl<'s> PathNodes<'s> {
     pub(super) const fn new(mem: Mem<'s, PathNode>) -> Self {
-        Self { mem, newest: Instant::ZERO }
+        Self { mem, newest: Instant::ZERO, usable: (0, 0) }
     }
 
     pub(super) fn table(&self) -> Table {
@@ -77,7 +79,10 @@ impl<'s> PathNodes<'s> {
             let promoted = core::mem::take(&mut known.bootstrap);
             let back = known.blame > 0 || heard_s.saturating_sub(known.heard_s) > SILENT_S;
             (known.at, known.heard_s) = (node.at, heard_s);
-            known.blame /= 2;
+            if promoted || known.blame > 0 {
+                known.blame /= 2;
+                self.count_usable();
+            }
             if promoted {
                 self.newest = now;
             }
@@ -89,13 +94,16 @@ impl<'s> PathNodes<'s> {
         }
         *place = PathNode { blame: 0, bootstrap: false, at: node.at, heard_s, key: node.key };
         self.newest = now;
+        self.count_usable();
         true
     }
 
     /// Takes a node out; where it was.
     pub(super) fn forget(&mut self, key: &PublicKey) -> Option<Endpoint> {
         let known = self.mem.iter_mut().find(|known| !known.is_vacant() && !known.bootstrap && known.key == *key)?;
-        Some(core::mem::replace(known, PathNode::VACANT).at)
+        let at = core::mem::replace(known, PathNode::VACANT).at;
+        self.count_usable();
+        Some(at)
     }
 
     /// A configured node, used while no live one is known. A full table refuses it.
@@ -105,12 +113,13 @@ impl<'s> PathNodes<'s> {
         }
         if let Some(place) = self.mem.iter_mut().find(|place| place.is_vacant()) {
             *place = PathNode { blame: 0, bootstrap: true, at: node.at, heard_s: 0, key: node.key };
+            self.count_usable();
         }
     }
 
     /// When a path may be built: at once with three distinct nodes, else after [`SETTLE`]. `None` without any node.
     pub(super) fn ready_at(&self) -> Option<Instant> {
-        match self.usable().count() {
+        match self.usable.1 {
             0 => None,
             1 | 2 => Some(self.newest + SETTLE),
             _ => Some(Instant::ZERO),
@@ -118,8 +127,8 @@ impl<'s> PathNodes<'s> {
     }
 
     /// Whether three distinct hops can be had.
-    pub(super) fn enough(&self) -> bool {
-        self.usable().nth(HOPS - 1).is_some()
+    pub(super) const fn enough(&self) -> bool {
+        self.usable.1 >= HOPS
     }
 
     /// Whether a node other than the one at this address is known.
@@ -145,9 +154,14 @@ impl<'s> PathNodes<'s> {
 
     /// Something came back through, or from, the node at this address.
     pub(super) fn clear(&mut self, now: Instant, at: &Endpoint) {
+        let mut blamed = false;
         for node in self.mem.iter_mut().filter(|node| node.at == *at && !node.is_vacant()) {
+            blamed |= node.blame > 0;
             node.blame = 0;
             node.heard_s = seconds(now);
+        }
+        if blamed {
+            self.count_usable();
         }
     }
 
@@ -156,6 +170,7 @@ impl<'s> PathNodes<'s> {
         for node in self.mem.iter_mut().filter(|node| at.contains(&node.at) && !node.is_vacant()) {
             node.blame = node.blame.saturating_add(1).min(BLAME_MAX);
         }
+        self.count_usable();
     }
 
     /// All of them, the live ones first.
@@ -168,8 +183,15 @@ impl<'s> PathNodes<'s> {
 
     /// Live nodes that are not given up; without any, the bootstrap nodes; without these, whatever there is.
     fn usable(&self) -> impl Iterator<Item = &PathNode> {
-        let tier = self.mem.iter().map(PathNode::tier).max().unwrap_or(0);
+        let (tier, _) = self.usable;
         self.mem.iter().filter(move |node| tier > 0 && node.tier() == tier)
+    }
+
+    /// Comes after every change of a node's tier.
+    fn count_usable(&mut self) {
+        let tier = self.mem.iter().map(PathNode::tier).max().unwrap_or(0);
+        self.usable = (tier, 0);
+        self.usable.1 = self.usable().count();
     }
 
     fn pick_avoiding(&self, rng: &mut impl CryptoRng, taken: &[Endpoint], target: &Endpoint) -> Option<NodeInfo> {

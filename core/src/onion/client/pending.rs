@@ -112,11 +112,17 @@ pub(super) struct Unanswered {
 #[derive(Debug)]
 pub(super) struct Requests<'s> {
     mem: Mem<'s, Pending>,
+    /// How many are wanted, and how many are wanted or asked.
+    wanted: usize,
+    busy: usize,
+    /// When the first of the asked ones was asked, and the first of the late ones.
+    first_asked: Option<Instant>,
+    first_late: Option<Instant>,
 }
 
 impl<'s> Requests<'s> {
     pub(super) const fn new(mem: Mem<'s, Pending>) -> Self {
-        Self { mem }
+        Self { mem, wanted: 0, busy: 0, first_asked: None, first_late: None }
     }
 
     pub(super) fn table(&self) -> Table {
@@ -129,19 +135,25 @@ impl<'s> Requests<'s> {
         let entry = &mut self.mem[place];
         *entry = Pending { stage: Stage::Wanted, owner: number(owner), since: now, ..Pending::VACANT };
         (entry.key, entry.at) = (node.key, node.at);
+        self.count();
         true
     }
 
     /// Takes the next wanted one out.
     pub(super) fn take_wanted(&mut self) -> Option<(Owner, NodeInfo)> {
+        if self.wanted == 0 {
+            return None;
+        }
         let entry = self.mem.iter_mut().find(|entry| entry.stage == Stage::Wanted)?;
         entry.stage = Stage::Free;
-        Some((entry.owner(), entry.node()))
+        let taken = (entry.owner(), entry.node());
+        self.count();
+        Some(taken)
     }
 
     /// Whether a request of this owner may be added.
     pub(super) fn has_room(&self, owner: Owner) -> bool {
-        self.place(owner).is_some()
+        self.busy < self.usable(owner)
     }
 
     /// A request goes out now. False when there is no room.
@@ -158,6 +170,7 @@ impl<'s> Requests<'s> {
             at: asking.node.at,
             shared: asking.shared,
         };
+        self.count();
         true
     }
 
@@ -173,7 +186,9 @@ impl<'s> Requests<'s> {
 
     /// Ends a request that was answered: a second answer finds nothing.
     pub(super) fn take(&mut self, place: usize) -> Pending {
-        core::mem::replace(&mut self.mem[place], Pending::VACANT)
+        let taken = core::mem::replace(&mut self.mem[place], Pending::VACANT);
+        self.count();
+        taken
     }
 
     /// How many requests to that node are not late yet.
@@ -206,17 +221,23 @@ impl<'s> Requests<'s> {
 
     /// Frees what has expired and turns late what has waited for `patience`; returns one of the latter per call.
     pub(super) fn expire(&mut self, now: Instant, patience: Duration) -> Option<Unanswered> {
+        if self.deadline(patience).is_none_or(|at| now < at) {
+            return None;
+        }
+        let mut late = None;
         for entry in self.mem.iter_mut() {
             match entry.stage {
                 Stage::Asked if now.reached(entry.since, patience) => {
                     entry.stage = Stage::Late;
-                    return Some(Unanswered { owner: entry.owner(), node: entry.node(), path: entry.path });
+                    late = Some(Unanswered { owner: entry.owner(), node: entry.node(), path: entry.path });
+                    break;
                 }
                 Stage::Late if now.reached(entry.since, LIFE) => *entry = Pending::VACANT,
                 Stage::Free | Stage::Wanted | Stage::Asked | Stage::Late => {}
             }
         }
-        None
+        self.count();
+        late
     }
 
     /// Forgets everything about a friend whose index may be reused.
@@ -224,36 +245,56 @@ impl<'s> Requests<'s> {
         for entry in self.mem.iter_mut().filter(|entry| entry.stage != Stage::Free && entry.owner() == owner) {
             *entry = Pending::VACANT;
         }
+        self.count();
     }
 
     /// Whether something is wanted.
-    pub(super) fn has_wanted(&self) -> bool {
-        self.mem.iter().any(|entry| entry.stage == Stage::Wanted)
+    pub(super) const fn has_wanted(&self) -> bool {
+        self.wanted > 0
     }
 
     /// When the next request turns late or expires.
     pub(super) fn deadline(&self, patience: Duration) -> Option<Instant> {
-        let due = |entry: &Pending| match entry.stage {
-            Stage::Free | Stage::Wanted => None,
-            Stage::Asked => Some(entry.since + patience),
-            Stage::Late => Some(entry.since + LIFE),
-        };
-        self.mem.iter().filter_map(due).min()
+        let late = self.first_asked.map(|since| since + patience);
+        late.into_iter().chain(self.first_late.map(|since| since + LIFE)).min()
     }
 
     /// A free place, or the one that has been late longest. A quarter of the table is kept for our own announcement.
     fn place(&self, owner: Owner) -> Option<usize> {
-        let usable = match owner {
-            Owner::Ourselves => self.mem.len(),
-            Owner::Friend(_) => self.mem.len() - self.mem.len() / 4,
-        };
-        let busy = |entry: &&Pending| matches!(entry.stage, Stage::Wanted | Stage::Asked);
-        if self.mem.iter().filter(busy).count() >= usable {
+        if !self.has_room(owner) {
             return None;
         }
         let free = self.mem.iter().position(|entry| entry.stage == Stage::Free);
         let late = |place: &usize| self.mem[*place].stage == Stage::Late;
         free.or_else(|| (0..self.mem.len()).filter(late).min_by_key(|place| self.mem[*place].since))
+    }
+
+    fn usable(&self, owner: Owner) -> usize {
+        match owner {
+            Owner::Ourselves => self.mem.len(),
+            Owner::Friend(_) => self.mem.len() - self.mem.len() / 4,
+        }
+    }
+
+    /// Comes after every change: whoever asks for it asks far more often.
+    fn count(&mut self) {
+        (self.wanted, self.busy, self.first_asked, self.first_late) = (0, 0, None, None);
+        for entry in self.mem.iter() {
+            let first = match entry.stage {
+                Stage::Free => continue,
+                Stage::Wanted => {
+                    self.wanted += 1;
+                    self.busy += 1;
+                    continue;
+                }
+                Stage::Asked => {
+                    self.busy += 1;
+                    &mut self.first_asked
+                }
+                Stage::Late => &mut self.first_late,
+            };
+            *first = Some(first.map_or(entry.since, |first| first.min(entry.since)));
+        }
     }
 }
 
