@@ -3,7 +3,7 @@
 use crate::net::NetDrop;
 use crate::observe::Change;
 use bluering_core::time::Instant;
-use bluering_core::{Connection, Event};
+use bluering_core::{Connection, DropReason, Event};
 use core::fmt;
 
 /// `12.345678`: seconds of the world's time.
@@ -75,5 +75,28 @@ pub(super) fn event(event: &Event<'_>) -> (&'static str, Option<u64>) {
         Event::Undelivered { first, .. } => ("hears of undelivered messages, from", Some(u64::from(first))),
         Event::Writable { .. } => ("may write again", None),
         _ => ("hears something", None),
+    }
+}
+
+/// Why a node dropped a datagram.
+pub(super) const fn dropped(why: DropReason) -> &'static str {
+    match why {
+        DropReason::UnknownKind => "no packet that nodes serve",
+        DropReason::Malformed => "malformed",
+        DropReason::BadCrypto => "bad cryptography",
+        DropReason::OwnPacket => "the node's own packet",
+        DropReason::Unsolicited => "answer to nothing asked, or late",
+        DropReason::NoRoute => "for a node that it does not know",
+        DropReason::Forbidden => "forbidden onion payload",
+        DropReason::BadAddress => "address that cannot be sent to",
+        DropReason::BadToken => "ping id or cookie expired or false",
+        DropReason::NoRoom => "table or pool full",
+        DropReason::RateLimited => "rate limited",
+        DropReason::Stranger => "from a stranger",
+        DropReason::Duplicate => "duplicate or replay",
+        DropReason::BadState => "not in this state of the session",
+        DropReason::OutOfWindow => "outside the window",
+        DropReason::WrongNospam => "wrong nospam",
+        DropReason::Disabled => "feature turned off",
     }
 }
