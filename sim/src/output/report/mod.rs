@@ -229,3 +229,73 @@ impl Tap for Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{PAIR_END, pair};
+    use super::*;
+    use crate::oracles::Rule;
+
+    fn summary() -> Summary {
+        Summary { scenario: "pair <&>".into(), seed: 7, pairs: vec![(1, 2), (3, 4)], ..Summary::default() }
+    }
+
+    #[test]
+    fn a_run_on_a_page() {
+        let report = pair(4, Report::new());
+        let page = report.render(&summary());
+        for words in ["pair &lt;&amp;&gt;", "seed 7", "crypto data", PAIR_END, "All rules held", "of 2 at the end"] {
+            assert!(page.contains(words), "{words}");
+        }
+        assert!(page.contains("hosts 1 and 2: online at the end") && page.contains("hosts 3 and 4: never online"));
+        assert!(!page.contains("NaN") && !page.contains("inf"), "all numbers are numbers");
+        assert!(page.len() < 200_000, "{}", page.len());
+        assert_eq!(page, pair(4, Report::new()).render(&summary()), "the same run gives the same page");
+    }
+
+    #[test]
+    fn a_violation_comes_first_with_its_timeline() {
+        let mut report = pair(5, Report::new());
+        let what = "both say <nothing>".to_owned();
+        let violation = Violation { rule: Rule::Liveness, at: 66_000_000, host: Some(1), what };
+        report.timeline.keep(&violation);
+        let page = report.render(&Summary { violations: vec![violation], violation_count: 9, ..summary() });
+        for words in ["9 violations", "The first 1 of 9", "** Liveness: both say &lt;nothing&gt;", "starts"] {
+            assert!(page.contains(words), "{words}");
+        }
+        assert!(page.find("id=\"violations\"") < page.find("id=\"network\""));
+    }
+
+    #[test]
+    fn nothing_at_all_is_a_page_too() {
+        let page = Report::new().render(&Summary::default());
+        assert!(page.contains("No faults in this run.") && page.contains("Nothing was lost"));
+        assert!(!page.contains("NaN") && !page.contains("inf"));
+    }
+
+    #[test]
+    fn a_flood_takes_no_more_memory_than_a_trickle() {
+        let mut report = Report::new();
+        let (at, bytes) = (|id: u64| Instant::from_secs(1 + id / 100), [0x1b; 60]);
+        for id in 1..=400_000 {
+            let to = bluering_core::Endpoint::UNSPECIFIED;
+            let packet = crate::observe::Packet { id, from: 0, source: to, to, bytes: &bytes };
+            report.observe(at(id), &Observation::Sent { packet, answers: None });
+        }
+        assert!(report.render(&Summary::default()).len() < 100_000);
+        assert_eq!(report.packets.iter().sum::<u64>(), 400_000);
+    }
+
+    #[test]
+    fn of_a_table_the_fullest_is_shown() {
+        let world = {
+            let mut world = crate::World::new(1);
+            world.add(&bluering_core::Limits::MICRO);
+            world
+        };
+        let mut tables = TableUse::default();
+        tables.add(Instant::from_secs(5), 0, &world.node(0).occupancy());
+        let page = Report::new().render(&Summary { occupancy: tables, ..Summary::default() });
+        assert!(page.contains("close list") && page.contains("blocks"));
+    }
+}
