@@ -229,10 +229,7 @@ fn octets(ip: IpAddr) -> [u8; 16] {
 }
 
 fn io_error(why: PcapError) -> io::Error {
-    match why {
-        PcapError::IoError(why) => why,
-        other => io::Error::other(other),
-    }
+    if let PcapError::IoError(why) = why { why } else { io::Error::other(why) }
 }
 
 #[cfg(test)]

@@ -56,18 +56,13 @@ pub(super) const fn change(how: Change) -> &'static str {
 pub(super) fn event(event: &Event<'_>) -> (&'static str, Option<u64>) {
     let counted = |what, bytes: &[u8]| (what, Some(bytes.len() as u64));
     match *event {
-        Event::SelfConnection(Connection::None) => ("is offline", None),
-        Event::SelfConnection(Connection::Tcp) => ("is online by a relay", None),
-        Event::SelfConnection(Connection::Udp) => ("is online", None),
+        Event::SelfConnection(connection) => (itself(connection), None),
         Event::FriendRequest { message, .. } => counted("hears a friend request of bytes:", message),
-        Event::FriendConnection { connection: Connection::None, .. } => ("sees the friend offline", None),
-        Event::FriendConnection { connection: Connection::Tcp, .. } => ("sees the friend online by a relay", None),
-        Event::FriendConnection { connection: Connection::Udp, .. } => ("sees the friend online", None),
+        Event::FriendConnection { connection, .. } => (friend(connection), None),
         Event::FriendName { name, .. } => counted("hears a name of bytes:", name),
         Event::FriendStatusMessage { text, .. } => counted("hears a status message of bytes:", text),
         Event::FriendStatus { status, .. } => ("hears a status:", Some(status as u64)),
-        Event::FriendTyping { typing: true, .. } => ("hears typing", None),
-        Event::FriendTyping { typing: false, .. } => ("hears no more typing", None),
+        Event::FriendTyping { typing, .. } => (if typing { "hears typing" } else { "hears no more typing" }, None),
         Event::Message { text, .. } => counted("hears a message of bytes:", text),
         Event::LosslessPacket { data, .. } => counted("hears a lossless packet of bytes:", data),
         Event::LossyPacket { data, .. } => counted("hears a lossy packet of bytes:", data),
@@ -75,6 +70,22 @@ pub(super) fn event(event: &Event<'_>) -> (&'static str, Option<u64>) {
         Event::Undelivered { first, .. } => ("hears of undelivered messages, from", Some(u64::from(first))),
         Event::Writable { .. } => ("may write again", None),
         _ => ("hears something", None),
+    }
+}
+
+const fn itself(connection: Connection) -> &'static str {
+    match connection {
+        Connection::None => "is offline",
+        Connection::Tcp => "is online by a relay",
+        Connection::Udp => "is online",
+    }
+}
+
+const fn friend(connection: Connection) -> &'static str {
+    match connection {
+        Connection::None => "sees the friend offline",
+        Connection::Tcp => "sees the friend online by a relay",
+        Connection::Udp => "sees the friend online",
     }
 }
 

@@ -99,12 +99,12 @@ pub(super) struct Latency {
     /// Times of sending of consecutive datagrams, and the number of the first.
     sent: VecDeque<u64>,
     first: u64,
-    kinds: BTreeMap<Kind, Histogram<u64>>,
+    kinds: Vec<Option<Histogram<u64>>>,
 }
 
 impl Latency {
-    pub(super) const fn new() -> Self {
-        Self { sent: VecDeque::new(), first: 0, kinds: BTreeMap::new() }
+    pub(super) fn new() -> Self {
+        Self { sent: VecDeque::new(), first: 0, kinds: vec![None; Kind::COUNT] }
     }
 
     pub(super) fn sent(&mut self, at: Instant, id: u64) {
@@ -122,19 +122,19 @@ impl Latency {
     pub(super) fn handled(&mut self, at: Instant, id: u64, kind: Kind) {
         let Some(sent) = id.checked_sub(self.first).and_then(|place| self.sent.get(place as usize)) else { return };
         let took = at.micros().saturating_sub(*sent);
-        if !self.kinds.contains_key(&kind) {
+        let histogram = &mut self.kinds[kind.index()];
+        if histogram.is_none() {
             // Two digits are enough to look at.
-            let Ok(histogram) = Histogram::new_with_bounds(1, LONGEST, 2) else { return };
-            self.kinds.insert(kind, histogram);
+            *histogram = Histogram::new_with_bounds(1, LONGEST, 2).ok();
         }
-        if let Some(histogram) = self.kinds.get_mut(&kind) {
+        if let Some(histogram) = histogram {
             histogram.saturating_record(took);
         }
     }
 
     /// Half of the datagrams of a kind took at most so many microseconds, 19 of 20, and all.
     pub(super) fn of(&self, kind: Kind) -> Option<[u64; 3]> {
-        let histogram = self.kinds.get(&kind)?;
+        let histogram = self.kinds[kind.index()].as_ref()?;
         Some([histogram.value_at_quantile(0.5), histogram.value_at_quantile(0.95), histogram.max()])
     }
 }

@@ -171,10 +171,10 @@ impl Report {
     }
 
     fn heard(&mut self, at: Instant, host: HostId, peer: Option<HostId>, event: &Event<'_>) {
-        if let (Event::FriendConnection { connection, .. }, Some(peer)) = (event, peer) {
-            if self.sight.set(host, peer, *connection != Connection::None) {
-                self.note_online(at);
-            }
+        if let (Event::FriendConnection { connection, .. }, Some(peer)) = (event, peer)
+            && self.sight.set(host, peer, *connection != Connection::None)
+        {
+            self.note_online(at);
         }
         self.messages.heard += u64::from(matches!(event, Event::Message { .. }));
         self.messages.receipts += u64::from(matches!(event, Event::ReadReceipt { .. }));

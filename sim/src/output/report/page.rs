@@ -74,7 +74,7 @@ fn tiles(report: &Report, summary: &Summary) -> Markup {
     html! {
         dl class="tiles" {
             (tile("hosts", &grouped(summary.nodes.into()), &format!("{} pairs of friends", grouped(summary.pairs.len() as u64))))
-            (tile("virtual time", &clock(summary.took.as_secs_f64()), &format!("{} min", summary.took.as_secs() / 60)))
+            (tile("virtual time", &clock(summary.took.as_secs_f64()), &format!("{} node-seconds", grouped(summary.took.as_secs() * u64::from(summary.nodes)))))
             (tile("online, median", &time(online.p50), &format!("95 %: {}, slowest: {}", time(online.p95), time(online.max))))
             (tile("packets", &grouped(summary.packets), &format!("{} events", grouped(summary.events))))
             (tile("messages", &grouped(messages.said), &format!("{} heard, {} receipts, {} refused", grouped(messages.heard), grouped(messages.receipts), grouped(messages.refused))))

@@ -62,7 +62,7 @@ pub(super) fn reasons(title: &str, none: &str, reasons: &Reasons, packets: u64) 
                         th scope="row" { (reason) }
                         td class="number" { (grouped(count)) }
                         td class="number" { (percent(count as f64, packets as f64)) }
-                        td { (kind.name()) " " span class="dim" { (percent(of_kind as f64, count as f64)) } }
+                        td { (kind.name()) " " span class="dim share" { (percent(of_kind as f64, count as f64)) } }
                     }
                 } }
             }
@@ -88,7 +88,7 @@ pub(super) fn latency(report: &Report) -> Markup {
     let inside = html! {
         g class="axis" { @for decade in decades {
             line class="grid" x1=(px(x.at(log(decade)))) x2=(px(x.at(log(decade)))) y1="8" y2=(px(bottom)) {}
-            text x=(px(x.at(log(decade)))) y=(px(bottom + 18.0)) text-anchor="middle" { (micros(decade).replace(".0", "").replace(".00", "")) }
+            text x=(px(x.at(log(decade)))) y=(px(bottom + 18.0)) text-anchor="middle" { (decade_name(decade)) }
         } }
         @for (row, (kind, [p50, p95, max])) in all.iter().enumerate() {
             @let y = 14.0 + ROW * row as f64;
@@ -115,6 +115,15 @@ pub(super) fn latency(report: &Report) -> Markup {
 fn log(number: u64) -> f64 {
     let whole = number.max(1).ilog2();
     f64::from(whole) + (number as f64 / (1_u64 << whole) as f64 - 1.0)
+}
+
+/// `10 ms`.
+fn decade_name(decade: u64) -> String {
+    match decade {
+        0..1_000 => format!("{decade} µs"),
+        1_000..1_000_000 => format!("{} ms", decade / 1_000),
+        _ => format!("{} s", decade / 1_000_000),
+    }
 }
 
 fn decade_below(number: u64) -> u64 {
@@ -186,5 +195,6 @@ mod tests {
         assert_eq!((decade_below(999), decade_above(999)), (100, 1000));
         assert_eq!((decade_below(1000), decade_above(1000)), (1000, 1000));
         assert!((1..100_000).map(log).is_sorted());
+        assert_eq!([10, 100_000, 1_000_000].map(decade_name), ["10 µs", "100 ms", "1 s"]);
     }
 }
