@@ -1,13 +1,16 @@
 //! Hosts that run no node: adversaries, and whatever else a test puts on the network.
 
+use crate::net::{ConnId, Net, Side, StreamEvent, StreamSpec, Streams};
 use crate::observe::{HostId, Packet};
 use crate::rng::SimRng;
+use crate::world::NOBODY;
 use bluering_core::Endpoint;
 use bluering_core::time::Instant;
+use core::time::Duration;
 
 /// The program of a host that is no node.
 pub trait Actor {
-    /// It is on the network now.
+    /// It is on the network now: for the first time, or again after its cable was pulled, or at another address.
     fn start(&mut self, _cx: &mut ActorCx<'_>) {}
 
     /// A datagram has come.
@@ -15,6 +18,9 @@ pub trait Actor {
 
     /// The time asked for with [`ActorCx::wake_at`] has come.
     fn on_timer(&mut self, _cx: &mut ActorCx<'_>) {}
+
+    /// Something happened to a byte stream of its own.
+    fn on_stream(&mut self, _cx: &mut ActorCx<'_>, _event: &StreamEvent) {}
 
     /// Whether it taps the network: then it sees each datagram that any host sends.
     fn overhears(&self) -> bool {
@@ -38,6 +44,9 @@ pub struct ActorCx<'a> {
     pub rng: &'a mut SimRng,
     pub(crate) out: &'a mut Vec<Outgoing>,
     pub(crate) wake: &'a mut Instant,
+    pub(crate) net: &'a Net,
+    pub(crate) streams: &'a mut Streams,
+    pub(crate) spec: &'a StreamSpec,
 }
 
 /// A datagram that an actor sends.
@@ -62,5 +71,37 @@ impl ActorCx<'_> {
     /// Asks for [`Actor::on_timer`] at `at`; the earliest such wish holds.
     pub fn wake_at(&mut self, at: Instant) {
         *self.wake = (*self.wake).min(at);
+    }
+}
+
+/// Byte streams.
+impl ActorCx<'_> {
+    /// Accepts connections to `port` from now on.
+    pub fn listen(&mut self, port: u16) {
+        self.streams.listen(self.host, port);
+    }
+
+    /// Begins a connection to a server. [`Actor::on_stream`] hears how it goes; to an address that nobody has, or that
+    /// cannot be reached from outside, it times out.
+    pub fn connect(&mut self, to: Endpoint) -> ConnId {
+        let (host, way) = self.net.stream_way(self.host, to).unwrap_or((NOBODY, Duration::ZERO));
+        let spec = StreamSpec { latency: self.spec.latency + way, ..self.spec.clone() };
+        self.streams.connect(self.now, self.host, (host, to.port()), spec)
+    }
+
+    /// Writes to a stream; how many bytes were taken. When that is less than all,
+    /// [`Writable`](crate::net::StreamWhat::Writable) follows as soon as there is room.
+    pub fn write(&mut self, conn: ConnId, side: Side, bytes: &[u8]) -> usize {
+        self.streams.write(self.now, conn, side, bytes)
+    }
+
+    /// Ends what this side writes, behind all that was written.
+    pub fn close(&mut self, conn: ConnId, side: Side) {
+        self.streams.close(self.now, conn, side);
+    }
+
+    /// Gives a stream up at once.
+    pub fn abort(&mut self, conn: ConnId, side: Side) {
+        self.streams.abort(self.now, conn, side);
     }
 }

@@ -7,6 +7,7 @@
 //! | [`crypto`] | the nodes' cryptography: real, or a toy for scale |
 //! | [`world`] | hosts, virtual time, and what happens next |
 //! | [`actor`], [`observe`] | hosts that are no nodes; what watchers see |
+//! | [`adversaries`] | who means the network ill |
 //! | [`oracles`] | what must hold in every run |
 //! | [`output`] | what a person looks at afterwards |
 
@@ -14,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 pub mod actor;
+pub mod adversaries;
 pub mod choices;
 pub mod crypto;
 mod env;
@@ -22,6 +24,7 @@ pub mod observe;
 pub mod oracles;
 pub mod output;
 pub mod plan;
+pub mod replay;
 pub mod rng;
 pub mod run;
 pub mod scenarios;

@@ -6,13 +6,11 @@
     reason = "a test may panic, and picks what it looks for"
 )]
 
-mod attacker;
-
-use attacker::{Attacker, Noise};
 use bluering_core::crypto::PublicKey;
 use bluering_core::wire::kind;
 use bluering_core::{Connection, Disposition, DropReason, Endpoint, FriendId, Limits, MessageKind};
-use bluering_sim::{Flight, Heard, HostId, World};
+use bluering_sim::adversaries::craft::{Attacker, address, index, noise as bytes_of};
+use bluering_sim::{Flight, Heard, HostId, SimRng, World};
 use core::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -104,7 +102,7 @@ fn replays_change_nothing() {
         pair.world.run_for(Duration::from_secs(3));
         pair.assert_unharmed();
         let mut log: Vec<Flight> = pair.world.recorded();
-        let mut noise = Noise::new(seed);
+        let mut noise = SimRng::new(seed);
         noise.shuffle(&mut log);
         let events: Vec<usize> = pair.ends.iter().map(|end| pair.world.heard(*end).len()).collect();
         let (mut bytes_in, mut bytes_out) = (0, 0);
@@ -112,11 +110,11 @@ fn replays_change_nothing() {
             let mut bytes = flight.bytes.clone();
             match n % 6 {
                 0 | 1 => {}
-                2 | 3 => bytes[noise.below(flight.bytes.len())] ^= 1 << noise.below(8),
-                4 => bytes.truncate(noise.below(flight.bytes.len())),
+                2 | 3 => bytes[index(&mut noise, flight.bytes.len())] ^= 1 << noise.below(8),
+                4 => bytes.truncate(index(&mut noise, flight.bytes.len())),
                 _ => bytes.push(0),
             }
-            let from = if n % 2 == 0 { pair.world.info(flight.from).at } else { noise.address() };
+            let from = if n % 2 == 0 { pair.world.info(flight.from).at } else { address(&mut noise) };
             let (packets, out) = pair.inject(flight.to, from, &bytes);
             // An answer, and what an answer of ours that still counts starts: a request to each node that it names.
             assert!(packets <= 5, "{packets} packets follow from {:#04x}", flight.bytes[0]);
@@ -141,12 +139,12 @@ fn replays_change_nothing() {
 fn floods_of_requests_do_not_disturb_a_chat() {
     for (seed, limits) in [(3, Limits::DESKTOP), (4, Limits::MICRO)] {
         let mut pair = Pair::new(seed, &limits);
-        let mut noise = Noise::new(seed);
+        let mut noise = SimRng::new(seed);
         let targets = [pair.hub, pair.ends[0], pair.ends[1]];
         let mut follow_ups = 0;
         for round in 0..800 {
             for to in targets {
-                let attacker = Attacker::new(&mut noise);
+                let attacker = Attacker::new(pair.world.suite(), &mut noise);
                 let key = pair.world.node(to).dht_key();
                 let long_term = pair.world.node(pair.ends[1]).tox_id().public_key;
                 let packet = match round % 4 {
@@ -183,9 +181,10 @@ fn friends_meet_in_a_flood() {
         let mut world = World::new(seed);
         let hub = world.add(&Limits::SERVER);
         let ends = [world.add(&limits), world.add(&limits)];
-        let mut noise = Noise::new(seed);
+        let mut noise = SimRng::new(seed);
         for _ in 0..300 {
-            announce(&mut world, &Attacker::new(&mut noise), hub);
+            let attacker = Attacker::new(world.suite(), &mut noise);
+            announce(&mut world, &attacker, hub);
         }
         ends.iter().for_each(|end| world.bootstrap(*end, hub));
         world.befriend(ends[0], ends[1]);
@@ -193,7 +192,7 @@ fn friends_meet_in_a_flood() {
         while !ends.iter().all(|end| is_online(&world, *end)) {
             assert!(world.now().since(start) < Duration::from_secs(10), "{limits:?}");
             for to in [hub, ends[0], ends[1]] {
-                let (attacker, key) = (Attacker::new(&mut noise), world.node(to).dht_key());
+                let (attacker, key) = (Attacker::new(world.suite(), &mut noise), world.node(to).dht_key());
                 let packet = match noise.below(3) {
                     0 => attacker.cookie_request(&key, world.node(ends[0]).tox_id().public_key),
                     1 => attacker.nodes_request(&key, world.node(ends[1]).dht_key()),
@@ -211,16 +210,16 @@ fn friends_meet_in_a_flood() {
 fn garbage_is_dropped() {
     for (seed, limits) in [(5, Limits::DESKTOP), (6, Limits::MICRO)] {
         let mut pair = Pair::new(seed, &limits);
-        let mut noise = Noise::new(seed);
+        let mut noise = SimRng::new(seed);
         let targets = [pair.hub, pair.ends[0], pair.ends[1]];
         let kinds: Vec<u8> = (0..=0x24).chain(0x7e..=0x90).chain([0xf0, 0xff]).collect();
         for len in (0..=2048_usize).step_by(3) {
-            let mut bytes = noise.bytes(len);
+            let mut bytes = bytes_of(&mut noise, len);
             for to in targets {
                 if let Some(first) = bytes.first_mut() {
-                    *first = kinds[noise.below(kinds.len())];
+                    *first = kinds[index(&mut noise, kinds.len())];
                 }
-                let from = if noise.below(2) == 0 { noise.address() } else { pair.world.info(pair.ends[0]).at };
+                let from = if noise.below(2) == 0 { address(&mut noise) } else { pair.world.info(pair.ends[0]).at };
                 let is_info = bytes.first() == Some(&kind::BOOTSTRAP_INFO) && len == 78;
                 let (packets, _) = pair.inject(to, from, &bytes);
                 assert!(packets == 0 || is_info, "{len} bytes of {:#04x}", bytes[0]);
@@ -241,9 +240,9 @@ fn garbage_is_dropped() {
 fn liars_cannot_aim_us_at_a_victim() {
     for (seed, limits) in [(7, Limits::DESKTOP), (8, Limits::MICRO)] {
         let mut pair = Pair::new(seed, &limits);
-        let mut noise = Noise::new(seed);
+        let mut noise = SimRng::new(seed);
         let victim = Endpoint::v4([198, 51, 100, 7], 53);
-        let liars: Vec<Attacker> = (0..30).map(|_| Attacker::new(&mut noise)).collect();
+        let liars: Vec<Attacker> = (0..30).map(|_| Attacker::new(pair.world.suite(), &mut noise)).collect();
         pair.world.strays();
         let (mut at_victim, mut answers) = (0, 0);
         let start = pair.world.now();
@@ -283,7 +282,7 @@ fn a_friend_cannot_pose_as_the_dht_node_of_another() {
     let mut world = World::new(9);
     let hub = world.add(&Limits::SERVER);
     let ends = [world.add(&Limits::DESKTOP), world.add(&Limits::DESKTOP)];
-    let mallory = Attacker::new(&mut Noise::new(9));
+    let mallory = Attacker::new(world.suite(), &mut SimRng::new(9));
     for end in ends {
         assert!(world.with(end, |node, now| node.accept(now, mallory.key)).is_ok());
         world.bootstrap(end, hub);
@@ -347,7 +346,7 @@ fn announce(world: &mut World, attacker: &Attacker, hub: HostId) {
     let mut ping_id = [0; 32];
     for step in 0..2 {
         world.strays();
-        let request = attacker.announce(&key, ping_id);
+        let request = attacker.announce(&key, ping_id, [9; 8]);
         let _ = world.inject(hub, attacker.at, &request);
         let answers = world.strays();
         let answer = answers.iter().find(|(_, to, _)| *to == attacker.at).expect("an announce response");

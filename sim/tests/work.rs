@@ -6,9 +6,6 @@
     reason = "a test may panic, and picks what it looks for"
 )]
 
-mod attacker;
-
-use attacker::{Attacker, Noise};
 use bluering_core::crypto::{Nacl, Nonce, Nospam, PublicKey, SecretKey, SharedKey, Suite};
 use bluering_core::driver::{Ports, Scratch, Sent, pump};
 use bluering_core::time::Instant;
@@ -16,6 +13,9 @@ use bluering_core::{
     Action, BootstrapInfo, Config, DATAGRAM_MAX, Disposition, Endpoint, Env, Event, Frame, Limits, Node, Parts,
     Storage, Transmit,
 };
+use bluering_sim::SimRng;
+use bluering_sim::adversaries::craft::{Attacker, address, index, noise as bytes_of};
+use bluering_sim::crypto::{SimSuite, Strength};
 use core::cell::Cell;
 use core::time::Duration;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ const FLOOD: u32 = 600;
 struct CountingEnv;
 
 impl Env for CountingEnv {
-    type Rng = chacha20::ChaCha8Rng;
+    type Rng = SimRng;
     type Suite = Counting;
 }
 
@@ -81,9 +81,8 @@ struct Target {
 
 impl Target {
     fn new(limits: &Limits) -> Self {
-        use rand_core::SeedableRng;
         let (work, now) = (Rc::new(Cell::new(0)), Instant::from_secs(1));
-        let parts = Parts { rng: chacha20::ChaCha8Rng::from_seed([3; 32]), suite: Counting(work.clone()) };
+        let parts = Parts { rng: SimRng::new(3), suite: Counting(work.clone()) };
         let info = Some(BootstrapInfo { version: 1, motd: b"target" });
         let config = Config { secret: SecretKey::from_bytes([5; 32]), nospam: Nospam([1; 4]), dht_secret: None, info };
         let Ok(node) = Node::new(config, Storage::heap(limits), parts, now) else { panic!("the limits are too small") };
@@ -122,22 +121,23 @@ impl Target {
 #[test]
 fn a_request_costs_one_agreement() {
     for limits in [Limits::DESKTOP, Limits::MICRO] {
-        let (mut target, mut noise) = (Target::new(&limits), Noise::new(1));
+        let (mut target, suite, mut noise) = (Target::new(&limits), SimSuite::new(Strength::Real), SimRng::new(1));
         let (dht, long_term) = (target.node.dht_key(), target.node.tox_id().public_key);
         let mut worst = [0; 5];
         let mut total = 0;
         for n in 0..FLOOD {
-            let attacker = Attacker::new(&mut noise);
+            let attacker = Attacker::new(&suite, &mut noise);
             let what = n as usize % 5;
             let mut packet = match what {
                 0 => attacker.ping_request(&dht),
                 1 => attacker.nodes_request(&dht, long_term),
                 2 => attacker.cookie_request(&dht, long_term),
                 3 => attacker.announce_request(&dht, long_term),
-                _ => noise.bytes(400),
+                _ => bytes_of(&mut noise, 400),
             };
             if what == 4 {
-                packet[0] = [0x00, 0x02, 0x18, 0x1a, 0x1b, 0x20, 0x80, 0x81, 0x82, 0x83, 0x84, 0x86][noise.below(12)];
+                packet[0] =
+                    [0x00, 0x02, 0x18, 0x1a, 0x1b, 0x20, 0x80, 0x81, 0x82, 0x83, 0x84, 0x86][index(&mut noise, 12)];
             }
             let (cost, _) = target.cost_of(attacker.at, &packet);
             worst[what] = worst[what].max(cost);
@@ -156,15 +156,15 @@ fn a_request_costs_one_agreement() {
 #[test]
 fn answers_that_name_nodes_cost_little() {
     for limits in [Limits::DESKTOP, Limits::MICRO] {
-        let (mut target, mut noise) = (Target::new(&limits), Noise::new(2));
-        let (dht, liar) = (target.node.dht_key(), Attacker::new(&mut noise));
+        let (mut target, suite, mut noise) = (Target::new(&limits), SimSuite::new(Strength::Real), SimRng::new(2));
+        let (dht, liar) = (target.node.dht_key(), Attacker::new(&suite, &mut noise));
         let node = bluering_core::wire::NodeInfo { key: liar.key, at: liar.at };
         target.node.bootstrap(target.now, node);
         let asked = target.pass(Duration::from_millis(1));
         let (_, request) = asked.iter().find(|(to, _)| *to == liar.at).expect("the bootstrap node is asked");
         let mut total = 0;
         for _ in 0..FLOOD {
-            let victim = noise.address();
+            let victim = address(&mut noise);
             let answer = liar.answer(&dht, request, victim, &mut noise).expect("an answer");
             let (cost, _) = target.cost_of(liar.at, &answer);
             assert!(cost <= 8, "{cost}");

@@ -3,6 +3,10 @@
 //! The table is a queue and a short memory at once. A node that was asked stays in it, so that eight neighbours who all
 //! name it make us ask once; the pauses grow while it does not answer. When the table is full, who was asked longest
 //! ago makes room first, then who waits and is farthest from us.
+//!
+//! A *target*, a node whose own key is searched, is sent to again by itself. Two hosts behind address translators that
+//! let in only who was sent to meet when both keep sending: what the first sends is lost, but opens the way for what
+//! the second sends. It ends when the target answers, or some time after anybody has named it.
 
 use super::entry::PEER_GAP;
 use crate::Endpoint;
@@ -14,9 +18,12 @@ use core::time::Duration;
 
 /// Pause after the first request to a node; doubled each time, up to 64 s.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The same for a node whose own key is searched: up to 16 s. The repetitions also open address translators.
+/// The same for a target: up to 16 s. Address translators keep a way open for 30 s at least.
 const PAUSE_TARGET: Duration = Duration::from_millis(250);
 const PAUSE_DOUBLINGS: u8 = 6;
+/// A target that nobody names any more is sent to so often: for two minutes at the slowest pace. For as long a node may
+/// name somebody whom it no longer hears.
+const UNNAMED_MAX: u8 = 8;
 
 /// What a candidate waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +59,8 @@ pub(crate) struct Candidate {
     pub(super) packet: Packet,
     /// How often it was sent to.
     tries: u8,
+    /// How often it was sent to again since it was named last.
+    unnamed: u8,
 }
 
 impl Candidate {
@@ -63,12 +72,25 @@ impl Candidate {
         state: State::Vacant,
         packet: Packet::Ping,
         tries: 0,
+        unnamed: 0,
     };
 
     /// Until when it is left alone after it was sent to.
     fn rests_until(&self) -> Instant {
-        let first = if self.node.key == self.target { PAUSE_TARGET } else { PAUSE };
+        let first = if self.is_target() { PAUSE_TARGET } else { PAUSE };
         self.at + first * (1 << self.tries.saturating_sub(1).min(PAUSE_DOUBLINGS))
+    }
+}
+
+impl Candidate {
+    fn is_target(&self) -> bool {
+        self.node.key == self.target
+    }
+
+    /// When it is to be sent to again without being named again.
+    fn repeats_at(&self) -> Option<Instant> {
+        let repeats = self.state == State::Sent && self.unnamed < UNNAMED_MAX && self.is_target();
+        repeats.then(|| self.rests_until())
     }
 }
 
@@ -98,7 +120,7 @@ impl<'s> Candidates<'s> {
             return;
         }
         let state = if urgent { State::Urgent } else { State::Waiting };
-        let new = Candidate { node, target, at: now, state, packet, tries: 0 };
+        let new = Candidate { node, target, at: now, state, packet, tries: 0, unnamed: 0 };
         if let Some(known) =
             self.mem.iter_mut().find(|known| known.state != State::Vacant && known.node.key == node.key)
         {
@@ -106,6 +128,29 @@ impl<'s> Candidates<'s> {
         } else if let Some(i) = self.place_for(&new) {
             self.mem[i] = new;
         }
+    }
+
+    /// Queues the targets that have rested, if they are still wanted.
+    pub(super) fn repeat(&mut self, now: Instant, is_wanted: impl Fn(&NodeInfo) -> bool) {
+        for known in self.mem.iter_mut().filter(|known| known.repeats_at().is_some_and(|at| at <= now)) {
+            if is_wanted(&known.node) {
+                (known.state, known.at, known.packet) = (State::Urgent, now, Packet::Nodes);
+                known.unnamed += 1;
+            } else {
+                known.unnamed = UNNAMED_MAX;
+            }
+        }
+    }
+
+    /// When [`Self::repeat`] has something to do.
+    pub(super) fn repeats_at(&self) -> Option<Instant> {
+        self.mem.iter().filter_map(Candidate::repeats_at).min()
+    }
+
+    /// The node with `key` is known to be there: as a target it is sent to as often as one that was just named.
+    pub(super) fn start_over(&mut self, key: &PublicKey) {
+        let targets = self.mem.iter_mut().filter(|known| known.state != State::Vacant && known.is_target());
+        targets.filter(|known| known.node.key == *key).for_each(|known| (known.tries, known.unnamed) = (0, 0));
     }
 
     /// The next that is to be sent to, and whether it is urgent: those first; each sort only if it `may` be sent to.
@@ -147,7 +192,8 @@ impl<'s> Candidates<'s> {
         if let Some(i) = self.mem.iter().position(|known| known.state == State::Vacant) {
             return Some(i);
         }
-        if let Some(i) = self.oldest(State::Sent) {
+        let sent = self.mem.iter().enumerate().filter(|(_, known)| known.state == State::Sent);
+        if let Some((i, _)) = sent.min_by_key(|(_, known)| (known.repeats_at().is_some(), known.at)) {
             return Some(i);
         }
         let waiting = self.mem.iter().enumerate().filter(|(_, known)| known.state == State::Waiting);
@@ -157,18 +203,25 @@ impl<'s> Candidates<'s> {
 }
 
 impl Candidate {
-    /// The node was named again.
+    /// The node was named again, or has asked us something again.
     fn renew(&mut self, new: Self) {
+        let is_new_target = new.is_target() && !self.is_target();
+        // What a target itself sends us has come through: it is answered by a ping, packet for packet.
+        let has_spoken = new.is_target() && new.packet == Packet::Ping;
         let more_urgent = new.state == State::Urgent && self.state == State::Waiting;
         let again = match self.state {
             State::Vacant | State::Urgent => false,
             State::Waiting => more_urgent,
             // A new address may be tried soon, the same one after its pause.
-            State::Sent if self.node.at != new.node.at => new.at.reached(self.at, PEER_GAP),
+            State::Sent if self.node.at != new.node.at || is_new_target || has_spoken => {
+                new.at.reached(self.at, PEER_GAP)
+            }
             State::Sent => new.at >= self.rests_until(),
         };
         if again {
-            *self = Self { tries: self.tries, ..new };
+            *self = Self { tries: if is_new_target { 0 } else { self.tries }, ..new };
+        } else if self.node == new.node {
+            self.unnamed = 0;
         }
     }
 }

@@ -52,6 +52,8 @@ const NEWCOMER_BURST: u32 = 32;
 const NAMED_EVERY: Duration = Duration::from_millis(10);
 /// And this many at once: enough for every search of many friends to start at full speed.
 const NAMED_BURST: u32 = 128;
+/// A node that others name is not asked while somebody with another key has answered from its address within this time.
+const RENAMED_AFTER: Duration = Duration::from_secs(10);
 /// Bootstrap info is answered once in this time: the request proves no address.
 const INFO_EVERY: Duration = Duration::from_millis(50);
 /// And this many at once.
@@ -179,6 +181,7 @@ impl<'s> Dht<'s> {
     pub(crate) fn reheat(&mut self, now: Instant, id: SearchId) {
         if let Some(search) = self.searches.get_mut(id) {
             search.reheat(now);
+            self.candidates.start_over(&search.key);
         }
     }
 
@@ -240,6 +243,7 @@ impl<'s> Dht<'s> {
             (self.bootstraps.due(), Why::Bootstrap),
             (lost, Why::Bootstrap),
             (urgent, Why::DhtSearch),
+            (self.candidates.repeats_at(), Why::DhtSearch),
             (waiting, Why::DhtPingAdd),
             (searches, Why::DhtSearch),
             (Some(self.close.due()), Why::DhtPing),
@@ -268,11 +272,23 @@ impl<'s> Dht<'s> {
         }
         let wants = |search: &&Search| search.wants(node, now);
         let exact = self.searches.values().find(|search| search.key == node.key);
-        if let Some(search) = exact.filter(wants).or_else(|| self.searches.values().find(wants)) {
+        if let Some(search) = exact.filter(wants) {
+            self.candidates.offer(now, *node, search.key, Packet::Nodes, true);
+        } else if self.is_taken(now, node) {
+            // Whoever is there has a name already.
+        } else if let Some(search) = self.searches.values().find(wants) {
             self.candidates.offer(now, *node, search.key, Packet::Nodes, true);
         } else if self.close.wants(node, now) {
             self.candidates.offer(now, *node, self.me, Packet::Nodes, false);
         }
+    }
+
+    /// Whether somebody with another key answered from the address of `node` just now. Many names of one address would
+    /// push each other out of the lists, and be asked again and again.
+    fn is_taken(&self, now: Instant, node: &NodeInfo) -> bool {
+        let same = |entry: &NodeEntry| entry.at == node.at && entry.key != node.key;
+        let mut all = self.searches.values().flat_map(|search| search.live(now)).chain(self.close.entries_live(now));
+        all.any(|entry| same(entry) && !now.reached(entry.heard, RENAMED_AFTER))
     }
 
     /// A node that may be new to us, or new at its address, asked us something.

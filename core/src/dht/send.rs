@@ -110,6 +110,10 @@ impl<'s> Dht<'s> {
     }
 
     fn next_candidate<E: Env>(&mut self, cx: &Cx<'_, 's, E>) -> Option<Intent> {
+        let searches = &self.searches;
+        let is_wanted =
+            |node: &NodeInfo| searches.values().any(|search| search.key == node.key && search.wants(node, cx.now));
+        self.candidates.repeat(cx.now, is_wanted);
         let (named, newcomer) = (self.named_tokens.ready_at() <= cx.now, self.newcomer_tokens.ready_at() <= cx.now);
         let (candidate, urgent) = self.candidates.poll(cx.now, named, newcomer)?;
         let tokens = if urgent { &mut self.named_tokens } else { &mut self.newcomer_tokens };

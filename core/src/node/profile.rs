@@ -165,7 +165,8 @@ mod tests {
             };
             let nodes: [Vec<_>; 3] = core::array::from_fn(|_| (0..number(g, 9)).map(|_| node(g)).collect());
             let secret = SecretKey::from_bytes([number(g, KEYS) + 1; 32]);
-            let mut w = ProfileWriter::new(Vec::new(), Nospam([number(g, 255); 4]), &secret).unwrap();
+            let mut buf = vec![0; 20_000];
+            let mut w = ProfileWriter::new(SliceSink::new(&mut buf), Nospam([number(g, 255); 4]), &secret).unwrap();
             w.friends(friends).unwrap();
             w.nodes(nodes[0].iter().copied()).unwrap();
             w.relays(nodes[1].iter().copied()).unwrap();
@@ -174,7 +175,7 @@ mod tests {
             w.status_message(&text(g, 1007)).unwrap();
             w.status(UserStatus::from_byte(number(g, 3)).unwrap()).unwrap();
             w.other(Section { kind: 4711, content: &text(g, 99) }).unwrap();
-            Self(w.finish().unwrap())
+            Self(w.finish().unwrap().written().to_vec())
         }
     }
 

@@ -473,6 +473,7 @@ quickcheck! {
 }
 
 #[test]
+#[cfg_attr(target_arch = "x86", ignore = "a u64 is aligned to four bytes there, and entries are smaller")]
 fn an_entry_is_small() {
     assert_eq!(size_of::<Slot<Announced>>(), 280);
 }

@@ -34,6 +34,8 @@ pub struct SimSuite {
     strength: Strength,
     host: HostSuite,
     shared: Rc<Shared>,
+    /// What it seals is noted in the ledger, when one is kept.
+    honest: bool,
 }
 
 /// Agreed keys that are remembered before the older half is forgotten.
@@ -51,10 +53,16 @@ impl SimSuite {
     /// A suite for a new world; its clones share their memory.
     #[must_use]
     pub fn new(strength: Strength) -> Self {
-        Self { strength, host: HostSuite::new(), shared: Rc::default() }
+        Self { strength, host: HostSuite::new(), shared: Rc::default(), honest: true }
     }
 
-    /// Notes every sealed box from now on.
+    /// The same for adversaries, who may use a nonce as often as they like: their boxes are not noted.
+    #[must_use]
+    pub fn for_adversaries(&self) -> Self {
+        Self { honest: false, ..self.clone() }
+    }
+
+    /// Notes every sealed box of a node from now on.
     pub fn keep_ledger(&self) {
         *self.shared.ledger.borrow_mut() = Some(Ledger::default());
     }
@@ -111,7 +119,7 @@ impl Suite for SimSuite {
             Strength::Real => self.host.seal(key, nonce, boxed),
             Strength::Toy => toy::seal(key, nonce, boxed),
         }
-        if let Some(ledger) = self.shared.ledger.borrow_mut().as_mut() {
+        if let Some(ledger) = self.shared.ledger.borrow_mut().as_mut().filter(|_| self.honest) {
             ledger.note(key, nonce, boxed);
         }
     }

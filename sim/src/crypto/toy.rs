@@ -2,7 +2,7 @@
 
 use bluering_core::crypto::{MAC_LEN, Nonce, PublicKey, SecretKey, SharedKey};
 
-/// The public key is the secret in disguise.
+/// The public key is the secret in disguise; its top bit is clear, as that of real ones is.
 pub(super) fn public_key(secret: &SecretKey) -> PublicKey {
     let mut public = PublicKey::ZERO;
     for (byte, secret) in public.0.iter_mut().zip(secret.as_bytes()) {

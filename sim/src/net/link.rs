@@ -364,3 +364,216 @@ fn exponential(rng: &mut SimRng, mean: u64) -> u64 {
     let halvings = (u128::from(zeros + 1) << 16) - log;
     u64::try_from((u128::from(mean) * halvings * LN_2) >> 32).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::MILLION;
+    use quickcheck::quickcheck;
+
+    const START: Instant = Instant::from_secs(100);
+
+    fn link(spec: LinkSpec) -> Link {
+        Link::new(spec, SimRng::new(7))
+    }
+
+    fn after(micros: u64) -> Instant {
+        START + Duration::from_micros(micros)
+    }
+
+    /// When a packet that must arrive does.
+    fn arrival(fate: Fate) -> Instant {
+        let Fate::Arrives { at, .. } = fate else { panic!("{fate:?}") };
+        at
+    }
+
+    /// Of `n` packets far apart, the fates of those that arrive: time on the way, and the whole.
+    fn carry_many(spec: &LinkSpec, n: u64) -> Vec<(Duration, Fate)> {
+        let mut link = link(spec.clone());
+        let fates = (0..n).map(|i| (Instant::from_secs(100 * i), link.carry(Instant::from_secs(100 * i), 100)));
+        fates
+            .filter(|(_, fate)| !matches!(fate, Fate::Lost(_)))
+            .map(|(at, fate)| (arrival(fate).since(at), fate))
+            .collect()
+    }
+
+    /// Lost packets per million.
+    fn loss(spec: &LinkSpec) -> u64 {
+        (200_000 - carry_many(spec, 200_000).len() as u64) * 5
+    }
+
+    #[test]
+    fn a_link_without_chance_draws_nothing() {
+        let limited = LinkSpec { rate: Some(1000), queue: 10_000, ..LinkSpec::PERFECT };
+        for spec in [LinkSpec::PERFECT, LinkSpec::with_latency(Duration::from_millis(5)), limited] {
+            let mut link = link(spec.clone());
+            let untouched = link.rng.clone();
+            assert!(arrival(link.carry(START, 10)) >= START + spec.latency);
+            assert_eq!(link.rng, untouched);
+        }
+    }
+
+    #[test]
+    fn latency_is_kept_to_the_microsecond() {
+        let mut link = link(LinkSpec::with_latency(Duration::from_micros(1234)));
+        assert_eq!(link.carry(START, 10), Fate::Arrives { at: after(1234), damage: None, twin: None });
+    }
+
+    #[test]
+    fn a_packet_longer_than_the_mtu_is_lost() {
+        for spec in [LinkSpec { mtu: 99, ..LinkSpec::PERFECT }, LinkSpec { mtu: 99, ..LinkSpec::MOBILE }] {
+            assert_eq!(link(spec.clone()).carry(START, 100), Fate::Lost(LinkLoss::TooLong));
+            assert_ne!(link(spec).carry(START, 99), Fate::Lost(LinkLoss::TooLong));
+        }
+    }
+
+    #[test]
+    fn losses_are_as_often_as_asked() {
+        assert_eq!(loss(&LinkSpec::PERFECT), 0);
+        let bernoulli = loss(&LinkSpec { loss: Loss::Bernoulli(50_000), ..LinkSpec::PERFECT });
+        assert!((48_000..52_000).contains(&bernoulli), "{bernoulli}");
+        assert_eq!(loss(&LinkSpec { loss: Loss::Bernoulli(MILLION), ..LinkSpec::PERFECT }), 1_000_000);
+        // Bad in 1 of 21 packets, where 30 % are lost, and 0.2 % of the others.
+        let bursts = loss(&LinkSpec::MOBILE);
+        assert!((15_000..18_000).contains(&bursts), "{bursts}");
+    }
+
+    #[test]
+    fn gilbert_elliott_loses_in_bursts() {
+        let mut link = link(LinkSpec::MOBILE);
+        let lost: Vec<_> =
+            (0..200_000).map(|i| link.carry(Instant::from_secs(i), 9) == Fate::Lost(LinkLoss::Loss)).collect();
+        let losses = lost.iter().filter(|lost| **lost).count();
+        let pairs = lost.windows(2).filter(|pair| pair[0] && pair[1]).count();
+        // After a loss, the next is ten times as likely as on average.
+        assert!(pairs * 100 > losses * 15, "{pairs} of {losses}");
+    }
+
+    #[test]
+    fn a_line_sends_at_its_rate_and_drops_what_cannot_wait() {
+        let mut link = link(LinkSpec { rate: Some(1000), queue: 250, ..LinkSpec::PERFECT });
+        assert_eq!(arrival(link.carry(START, 100)), after(100_000));
+        assert_eq!(arrival(link.carry(START, 100)), after(200_000));
+        assert_eq!(link.carry(START, 51), Fate::Lost(LinkLoss::QueueFull));
+        assert_eq!(arrival(link.carry(START, 50)), after(250_000));
+        assert_eq!(arrival(link.carry(after(250_000), 1000)), after(1_250_000), "a free line takes anything");
+    }
+
+    #[test]
+    fn jitter_stays_within_its_bounds_and_keeps_order() {
+        let uniform = LinkSpec { jitter: Jitter::Uniform(Duration::from_micros(500)), ..LinkSpec::PERFECT };
+        let delays = carry_many(&uniform, 10_000);
+        assert!(delays.iter().all(|(delay, _)| delay.as_micros() <= 500));
+        assert!([0, 500].iter().all(|edge| delays.iter().any(|(delay, _)| delay.as_micros() == *edge)));
+        let mut link = link(LinkSpec { jitter: Jitter::Tail(Duration::from_millis(20)), ..LinkSpec::PERFECT });
+        let arrivals: Vec<_> = (0..1000).map(|i| arrival(link.carry(after(i * 100), 9))).collect();
+        assert!(arrivals.is_sorted());
+    }
+
+    #[test]
+    fn a_tail_is_exponential() {
+        let spec = LinkSpec { jitter: Jitter::Tail(Duration::from_millis(10)), ..LinkSpec::PERFECT };
+        let delays: Vec<_> = carry_many(&spec, 200_000).into_iter().map(|(delay, _)| delay.as_micros()).collect();
+        let mean = delays.iter().sum::<u128>() / 200_000;
+        assert!((9900..10_100).contains(&mean), "{mean}");
+        // Half of them below ln 2 = 0.693 means, and e^-5 = 0.67 % above five.
+        let below = delays.iter().filter(|delay| **delay < 6931).count();
+        assert!((99_000..101_000).contains(&below), "{below}");
+        let above = delays.iter().filter(|delay| **delay > 50_000).count();
+        assert!((1200..1500).contains(&above), "{above}");
+    }
+
+    /// Replay files hang on it.
+    #[test]
+    fn the_tail_of_a_seed_is_fixed() {
+        let mut rng = SimRng::new(0);
+        assert_eq!([0; 4].map(|_| exponential(&mut rng, 1_000_000)), [508_722, 290_654, 2_272_829, 875_654]);
+    }
+
+    #[test]
+    fn held_back_packets_are_overtaken() {
+        let spec = LinkSpec { reorder: 100_000, reorder_by: Duration::from_millis(5), ..LinkSpec::PERFECT };
+        let mut link = link(spec);
+        let arrivals: Vec<_> = (0..1000).map(|i| arrival(link.carry(after(i * 1000), 9))).collect();
+        let late = (0..1000).filter(|i| arrivals[*i as usize] > after(i * 1000)).count();
+        assert!((70..130).contains(&late), "{late}");
+        assert!(!arrivals.is_sorted());
+        assert!((0..1000).all(|i| arrivals[i as usize] <= after(i * 1000 + 5000)));
+    }
+
+    #[test]
+    fn twins_follow_within_bounds() {
+        let spec = LinkSpec { duplicate: 500_000, reorder_by: Duration::from_millis(5), ..LinkSpec::PERFECT };
+        let twins = carry_many(&spec, 1000).into_iter().filter_map(|(_, fate)| match fate {
+            Fate::Arrives { at, twin, .. } => twin.map(|twin| (at, twin)),
+            Fate::Lost(_) => None,
+        });
+        let twins: Vec<_> = twins.collect();
+        assert!((450..550).contains(&twins.len()), "{}", twins.len());
+        assert!(twins.iter().all(|(at, twin)| twin >= at && *twin <= *at + Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn another_spec_is_a_free_line() {
+        let mut link = link(LinkSpec { rate: Some(1), queue: 1000, ..LinkSpec::SATELLITE });
+        link.carry(START, 1000);
+        link.set_spec(LinkSpec::PERFECT);
+        assert_eq!(link.spec(), &LinkSpec::PERFECT);
+        assert_eq!(arrival(link.carry(START, 1000)), START);
+    }
+
+    #[test]
+    fn presets_carry_the_longest_packets_of_tox() {
+        use LinkSpec as L;
+        for spec in [L::PERFECT, L::LAN, L::FIBRE, L::DSL, L::MOBILE, L::SATELLITE] {
+            let delays = carry_many(&spec, 1000);
+            assert!(delays.len() > 950 && delays.iter().all(|(delay, _)| *delay >= spec.latency), "{spec:?}");
+            assert!(spec.mtu >= 1400, "{spec:?}");
+        }
+    }
+
+    quickcheck! {
+        fn damage_changes_a_packet(bytes: Vec<u8>, cut: bool) -> bool {
+            let (corrupt, truncate) = if cut { (0, MILLION) } else { (MILLION, 0) };
+            let mut link = link(LinkSpec { corrupt, truncate, ..LinkSpec::PERFECT });
+            let Fate::Arrives { damage, .. } = link.carry(START, bytes.len() as u32) else { return false };
+            let mut damaged = bytes.clone();
+            if let Some(damage) = damage {
+                damage.apply(&mut damaged);
+            }
+            (damaged == bytes) == bytes.is_empty() && (cut || damaged.len() == bytes.len())
+        }
+
+        fn no_more_leaves_a_line_than_it_carries(packets: Vec<(u16, u16)>, rate: u16, queue: u16) -> bool {
+            let (rate, queue) = (u32::from(rate) + 1, u32::from(queue));
+            let mut link = link(LinkSpec { rate: Some(rate), queue, mtu: 65_535, ..LinkSpec::PERFECT });
+            let (mut now, mut free) = (START, START);
+            packets.into_iter().all(|(pause, len)| {
+                now = now + Duration::from_micros(u64::from(pause) * 100);
+                let waits = free.since(now).as_micros() * u128::from(rate) / 1_000_000;
+                match link.carry(now, u32::from(len)) {
+                    Fate::Arrives { at, .. } => {
+                        // Up to two microseconds of rounding here.
+                        let takes = u64::from(len) * 1_000_000 / u64::from(rate);
+                        let earliest = free.max(now) + Duration::from_micros(takes.saturating_sub(2));
+                        free = at;
+                        at >= earliest && (waits <= 1 || waits + u128::from(len) <= u128::from(queue) + 1)
+                    }
+                    Fate::Lost(_) => waits + u128::from(len) >= u128::from(queue),
+                }
+            })
+        }
+
+        fn the_same_seed_gives_the_same_fates(seed: u64, packets: Vec<(u16, u16)>) -> bool {
+            let fates = || {
+                let (mut link, mut now) = (Link::new(LinkSpec::MOBILE, SimRng::new(seed)), START);
+                let mut carry = |(pause, len): &(u16, u16)| {
+                    now = now + Duration::from_micros(u64::from(*pause));
+                    link.carry(now, u32::from(*len))
+                };
+                packets.iter().map(&mut carry).collect::<Vec<_>>()
+            };
+            fates() == fates()
+        }
+    }
+}

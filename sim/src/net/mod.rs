@@ -1,9 +1,12 @@
-//! The network between hosts: [lines](link), [NATs and firewalls](nat), and [who is where](topology).
+//! The network between hosts: [lines](link), [NATs and firewalls](nat), [byte streams](stream), and
+//! [who is where](topology).
 
 pub mod link;
 pub mod nat;
+pub mod stream;
 pub mod topology;
 
 pub use link::{Damage, Fate, Jitter, Link, LinkLoss, LinkSpec, Loss};
 pub use nat::{Dependence, NatSpec, PortPolicy, Reach, reach};
+pub use stream::{ConnId, Segment, Side, StreamEvent, StreamSpec, StreamWhat, Streams};
 pub use topology::{Cut, Flight, Gate, NatId, Net, NetDrop, PORT, Part, Place, Region, V4, V6};

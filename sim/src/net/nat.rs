@@ -17,22 +17,26 @@
 //! Carrier-grade NAT is two of them in a row: the external endpoint of the first is the inner one of the second. A
 //! packet from inside to the external address (hairpin) goes through [`Nat::outbound`], then [`Nat::inbound`].
 
+mod firewall;
+mod reach;
+
 use crate::rng::SimRng;
 use bluering_core::Endpoint;
 use bluering_core::time::Instant;
 use core::net::IpAddr;
 use core::time::Duration;
+use firewall::Permits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use firewall::Firewall;
+pub use reach::{Reach, reach};
 
 /// The first port that a NAT gives away when it has the choice.
 const FIRST_PORT: u16 = 1024;
 
 /// Ports that a NAT gives away when it has the choice.
 const PORTS: u32 = 65_536 - FIRST_PORT as u32;
-
-/// Remote hosts that may answer, per mapping or firewall. When full, the quarter not used for longest is forgotten.
-const PERMITS: usize = 16_384;
 
 /// A table is swept for what has expired when it has grown to this, and each time it has doubled.
 const SWEEP_FROM: usize = 64;
@@ -51,9 +55,9 @@ pub enum Dependence {
 /// Which port a new mapping gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PortPolicy {
-    /// The inner one, or else the next free one.
+    /// The inner one, or else the next free one after the last.
     Preserve,
-    /// The next one after the last.
+    /// The next free one after the last.
     Sequential,
     /// Any.
     Random,
@@ -87,17 +91,6 @@ pub enum NatDrop {
     NoHairpin,
 }
 
-/// How two hosts can talk without a relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Reach {
-    /// At least one of them can just send.
-    Direct,
-    /// Both must send to each other (hole punching).
-    Punched,
-    /// Not at all, short of guessing ports.
-    Unreachable,
-}
-
 /// An address and port, as keys are ordered.
 type Address = (IpAddr, u16);
 
@@ -124,14 +117,6 @@ struct Mapping {
     inner: Endpoint,
     used: Instant,
     permits: Permits<Address>,
-}
-
-/// A stateful firewall: who was sent to may answer. It changes no addresses, as is usual for IPv6 (RFC 6092).
-#[derive(Clone, Debug)]
-pub struct Firewall {
-    filtering: Dependence,
-    expiry: Duration,
-    permits: Permits<(Address, Address)>,
 }
 
 impl Dependence {
@@ -316,8 +301,7 @@ impl Nat {
     fn choose(&mut self, now: Instant, inner: Endpoint) -> Option<u16> {
         let start = match self.spec.ports {
             PortPolicy::Preserve if self.is_free(now, inner.port()) => return Some(inner.port()),
-            PortPolicy::Preserve => inner.port().max(FIRST_PORT),
-            PortPolicy::Sequential => self.last.checked_add(1).unwrap_or(FIRST_PORT),
+            PortPolicy::Preserve | PortPolicy::Sequential => self.last.checked_add(1).unwrap_or(0).max(FIRST_PORT),
             PortPolicy::Random => any_port(&mut self.rng),
         };
         if now < self.full_until {
@@ -344,126 +328,193 @@ impl Nat {
     }
 }
 
-impl Firewall {
-    /// A firewall that lets nothing in yet.
-    #[must_use]
-    pub const fn new(filtering: Dependence, expiry: Duration) -> Self {
-        Self { filtering, expiry, permits: Permits::new() }
-    }
-
-    /// A packet goes out from `inner` to `to`. `now` never goes back.
-    pub fn outbound(&mut self, now: Instant, inner: Endpoint, to: Endpoint) {
-        self.permits.refresh(now, self.expiry, (address(inner), self.filtering.scope(to)));
-    }
-
-    /// Whether a packet from `from` may come in to `inner`. Packets in refresh nothing.
-    #[must_use]
-    pub fn inbound(&self, now: Instant, inner: Endpoint, from: Endpoint) -> bool {
-        self.permits.allow(now, self.expiry, &(address(inner), self.filtering.scope(from)))
-    }
-}
-
-/// What two hosts behind these NATs can reach by themselves, when each knows the other's endpoint as third parties see
-/// it, and answers where it hears the other from. `None` is a public host. It does not hold for two hosts behind the
-/// same NAT.
-///
-/// | | public | full cone | restricted | port-restricted | symmetric |
-/// |---|---|---|---|---|---|
-/// | public, full cone | direct | direct | direct | direct | direct |
-/// | restricted | | | punched | punched | punched |
-/// | port-restricted | | | | punched | unreachable |
-/// | symmetric | | | | | unreachable |
-///
-/// A restricted host can be punched with a symmetric one, since it filters by address: whatever port the other's
-/// packets come from, they pass, and so the true port becomes known.
-#[must_use]
-pub fn reach(a: Option<&NatSpec>, b: Option<&NatSpec>) -> Reach {
-    let (a, b) = (Outlook::of(a), Outlook::of(b));
-    let meet = |both| a.hears(b, both) && b.hears_answer(a) || b.hears(a, both) && a.hears_answer(b);
-    match (meet(false), meet(true)) {
-        (true, _) => Reach::Direct,
-        (false, true) => Reach::Punched,
-        (false, false) => Reach::Unreachable,
-    }
-}
-
-/// How a host looks to another one that knows its endpoint from a third party.
-#[derive(Clone, Copy)]
-struct Outlook {
-    /// It has that endpoint towards everybody.
-    fixed: bool,
-    filtering: Dependence,
-}
-
-impl Outlook {
-    fn of(spec: Option<&NatSpec>) -> Self {
-        spec.map_or(Self { fixed: true, filtering: Dependence::Endpoint }, |spec| Self {
-            fixed: spec.mapping == Dependence::Endpoint,
-            filtering: spec.filtering,
-        })
-    }
-
-    /// Whether a first packet of `peer` to the known endpoint comes in. `sending`: we send to the peer's known one, too.
-    fn hears(self, peer: Self, sending: bool) -> bool {
-        match self.filtering {
-            Dependence::Endpoint => true,
-            Dependence::Address => sending && self.fixed,
-            Dependence::AddressAndPort => sending && self.fixed && peer.fixed,
-        }
-    }
-
-    /// Whether the answer of `peer`, which heard us, comes in: it does not when it comes from another port than the one
-    /// we sent to and we care.
-    fn hears_answer(self, peer: Self) -> bool {
-        peer.fixed || self.filtering != Dependence::AddressAndPort
-    }
-}
-
-/// When each remote host was last sent to.
-#[derive(Clone, Debug)]
-struct Permits<K> {
-    last: BTreeMap<K, Instant>,
-    /// The number of entries at which to look for expired ones.
-    sweep_at: usize,
-}
-
-impl<K: Ord> Permits<K> {
-    const fn new() -> Self {
-        Self { last: BTreeMap::new(), sweep_at: SWEEP_FROM }
-    }
-
-    fn allow(&self, now: Instant, expiry: Duration, key: &K) -> bool {
-        self.last.get(key).is_some_and(|used| !now.reached(*used, expiry))
-    }
-
-    fn refresh(&mut self, now: Instant, expiry: Duration, key: K) {
-        if let Some(used) = self.last.get_mut(&key) {
-            *used = now;
-            return;
-        }
-        if self.last.len() >= self.sweep_at {
-            self.sweep(now, expiry);
-        }
-        self.last.insert(key, now);
-    }
-
-    fn sweep(&mut self, now: Instant, expiry: Duration) {
-        self.last.retain(|_, used| !now.reached(*used, expiry));
-        let surplus = self.last.len().saturating_sub(PERMITS / 4 * 3);
-        if surplus > 0 {
-            let mut times: Vec<_> = self.last.values().copied().collect();
-            let (_, oldest, _) = times.select_nth_unstable(surplus - 1);
-            let oldest = *oldest;
-            self.last.retain(|_, used| *used > oldest);
-        }
-        self.sweep_at = (self.last.len() * 2).clamp(SWEEP_FROM, PERMITS);
-    }
-}
-
 const fn address(endpoint: Endpoint) -> Address {
     (endpoint.ip(), endpoint.port())
 }
 
 fn any_port(rng: &mut SimRng) -> u16 {
     FIRST_PORT + rng.below(u64::from(PORTS)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quickcheck::quickcheck;
+
+    const NOW: Instant = Instant::from_secs(1000);
+    const HOME: IpAddr = Endpoint::v4([5; 4], 0).ip();
+
+    fn nat(spec: &NatSpec) -> Nat {
+        Nat::new(spec.clone(), HOME, SimRng::new(3))
+    }
+
+    fn inner(host: u8, port: u16) -> Endpoint {
+        Endpoint::v4([10, 0, 0, host], port)
+    }
+
+    fn remote(host: u8, port: u16) -> Endpoint {
+        Endpoint::v4([host; 4], port)
+    }
+
+    /// Each NAT in [`NatSpec::ALL`], and one that only maps by address.
+    fn specs() -> Vec<NatSpec> {
+        let by_address = NatSpec { mapping: Dependence::Address, ..NatSpec::RESTRICTED };
+        NatSpec::ALL.into_iter().map(|(_, spec)| spec).chain([by_address]).collect()
+    }
+
+    #[test]
+    fn mapping_follows_its_dependence() {
+        for (mapping, same) in [
+            (Dependence::Endpoint, [true, true]),
+            (Dependence::Address, [true, false]),
+            (Dependence::AddressAndPort, [false, false]),
+        ] {
+            for ports in [PortPolicy::Preserve, PortPolicy::Sequential, PortPolicy::Random] {
+                let mut nat = nat(&NatSpec { mapping, ports, ..NatSpec::FULL_CONE });
+                let first = nat.outbound(NOW, inner(1, 5000), remote(1, 1));
+                assert_eq!(nat.outbound(NOW, inner(1, 5000), remote(1, 1)), first);
+                let others = [remote(1, 2), remote(2, 1)].map(|to| nat.outbound(NOW, inner(1, 5000), to) == first);
+                assert_eq!(others, same, "{mapping:?} {ports:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn filtering_follows_its_dependence() {
+        let filtered = Err(NatDrop::Filtered);
+        for (filtering, port, host) in [
+            (Dependence::Endpoint, Ok(inner(1, 5000)), Ok(inner(1, 5000))),
+            (Dependence::Address, Ok(inner(1, 5000)), filtered),
+            (Dependence::AddressAndPort, filtered, filtered),
+        ] {
+            for mapping in [Dependence::Endpoint, Dependence::Address, Dependence::AddressAndPort] {
+                let mut nat = nat(&NatSpec { mapping, filtering, ..NatSpec::FULL_CONE });
+                let outside = nat.outbound(NOW, inner(1, 5000), remote(1, 1)).unwrap().port();
+                assert_eq!(nat.inbound(NOW, outside, remote(1, 1)), Ok(inner(1, 5000)));
+                assert_eq!(nat.inbound(NOW, outside, remote(1, 2)), port);
+                assert_eq!(nat.inbound(NOW, outside, remote(2, 1)), host);
+                assert_eq!(nat.inbound(NOW, outside ^ 1, remote(1, 1)), Err(NatDrop::NoMapping));
+            }
+        }
+    }
+
+    #[test]
+    fn mappings_live_as_long_as_they_are_used() {
+        let expiry = Duration::from_secs(60);
+        let at = |secs| NOW + Duration::from_secs(secs);
+        for inbound_refresh in [false, true] {
+            let mut nat = nat(&NatSpec { expiry, inbound_refresh, ..NatSpec::PORT_RESTRICTED });
+            let port = nat.outbound(NOW, inner(1, 5000), remote(1, 1)).unwrap().port();
+            nat.outbound(at(30), inner(1, 5000), remote(1, 1));
+            assert!(nat.inbound(at(89), port, remote(1, 1)).is_ok());
+            assert_eq!(nat.inbound(at(90), port, remote(1, 1)).is_ok(), inbound_refresh);
+            assert_eq!(nat.mappings(at(90)), usize::from(inbound_refresh));
+            assert_eq!(nat.inbound(at(150), port, remote(1, 1)), Err(NatDrop::NoMapping));
+        }
+    }
+
+    /// A mapping that one peer keeps alive does not stay open to the others.
+    #[test]
+    fn the_right_to_answer_expires_by_itself() {
+        let mut nat = nat(&NatSpec::PORT_RESTRICTED);
+        let port = nat.outbound(NOW, inner(1, 5000), remote(1, 1)).unwrap().port();
+        let later = NOW + NatSpec::PORT_RESTRICTED.expiry;
+        nat.outbound(NOW + Duration::from_secs(60), inner(1, 5000), remote(2, 2));
+        assert_eq!(nat.inbound(later, port, remote(1, 1)), Err(NatDrop::Filtered));
+        assert!(nat.inbound(later, port, remote(2, 2)).is_ok());
+    }
+
+    #[test]
+    fn ports_follow_the_policy() {
+        let mut preserving = nat(&NatSpec::FULL_CONE);
+        assert_eq!(preserving.outbound(NOW, inner(1, 80), remote(1, 1)), Some(Endpoint::new(HOME, 80)));
+        assert_eq!(preserving.outbound(NOW, inner(1, 65_535), remote(1, 1)), Some(Endpoint::new(HOME, 65_535)));
+        assert_eq!(preserving.outbound(NOW, inner(2, 65_535), remote(1, 1)), Some(Endpoint::new(HOME, FIRST_PORT)));
+        let mut sequential = nat(&NatSpec::SYMMETRIC_SEQUENTIAL);
+        let ports = [1, 2, 3].map(|to| sequential.outbound(NOW, inner(1, 5000), remote(1, to)).unwrap().port());
+        assert_eq!(ports, [ports[0], ports[0] + 1, ports[0] + 2]);
+        let mut random = nat(&NatSpec::SYMMETRIC);
+        let ports = [1, 2, 3].map(|to| random.outbound(NOW, inner(1, 5000), remote(1, to)).unwrap().port());
+        assert!(ports[1].abs_diff(ports[0]) > 1 && ports[2].abs_diff(ports[1]) > 1, "{ports:?}");
+    }
+
+    #[test]
+    fn all_ports_can_be_used_and_then_none_is_left() {
+        let expiry = NatSpec::FULL_CONE.expiry;
+        let (mut nat, full) = (nat(&NatSpec::FULL_CONE), NOW + expiry / 2);
+        for i in 0..PORTS {
+            let from = inner((i >> 12) as u8, 2000 + (i & 0xfff) as u16);
+            assert!(nat.outbound(if i == 0 { NOW } else { full }, from, remote(1, 1)).is_some());
+        }
+        assert_eq!(nat.mappings(full), PORTS as usize);
+        assert_eq!(nat.outbound(full, inner(99, 2000), remote(1, 1)), None);
+        assert!(nat.outbound(full, inner(1, 2000), remote(1, 1)).is_some(), "existing ones go on");
+        assert!(nat.outbound(NOW + expiry, inner(99, 2001), remote(1, 1)).is_some(), "the first has expired");
+        assert_eq!(nat.outbound(NOW + expiry, inner(98, 2000), remote(1, 1)), None);
+    }
+
+    #[test]
+    fn expired_mappings_are_reclaimed() {
+        let mut nat = nat(&NatSpec::SYMMETRIC);
+        for i in 0..10_000_u64 {
+            let to = remote((i >> 8) as u8, i as u16);
+            nat.outbound(NOW + Duration::from_secs(i * 10), inner(1, 5000), to);
+            assert!(nat.by_port.len() <= SWEEP_FROM && nat.by_inner.len() == nat.by_port.len());
+        }
+    }
+
+    #[test]
+    fn a_reboot_forgets_all() {
+        let mut nat = nat(&NatSpec::FULL_CONE);
+        let port = nat.outbound(NOW, inner(1, 5000), remote(1, 1)).unwrap().port();
+        nat.reboot();
+        assert_eq!((nat.mappings(NOW), nat.inbound(NOW, port, remote(1, 1))), (0, Err(NatDrop::NoMapping)));
+        assert!(nat.outbound(NOW, inner(1, 5000), remote(1, 1)).is_some());
+    }
+
+    #[test]
+    fn hairpins_are_as_the_spec_says() {
+        for hairpin in [false, true] {
+            let mut nat = nat(&NatSpec { hairpin, ..NatSpec::FULL_CONE });
+            let b = nat.outbound(NOW, inner(2, 6000), remote(1, 1)).unwrap();
+            let a = nat.outbound(NOW, inner(1, 5000), b).unwrap();
+            let expected = if hairpin { Ok(inner(2, 6000)) } else { Err(NatDrop::NoHairpin) };
+            assert_eq!(nat.inbound(NOW, b.port(), a), expected);
+        }
+    }
+
+    #[test]
+    fn carrier_grade_nat_is_two_in_a_row() {
+        let (mut home, mut carrier) = (nat(&NatSpec::PORT_RESTRICTED), nat(&NatSpec::SYMMETRIC));
+        let middle = home.outbound(NOW, inner(1, 5000), remote(1, 1)).unwrap();
+        let outside = carrier.outbound(NOW, middle, remote(1, 1)).unwrap();
+        assert_eq!(carrier.inbound(NOW, outside.port(), remote(1, 1)), Ok(middle));
+        assert_eq!(home.inbound(NOW, middle.port(), remote(1, 1)), Ok(inner(1, 5000)));
+    }
+
+    #[test]
+    fn names_are_known() {
+        assert!(NatSpec::ALL.iter().all(|(name, spec)| spec.name() == *name));
+        let odd = NatSpec { filtering: Dependence::Endpoint, ..NatSpec::SYMMETRIC };
+        assert_eq!(odd.name(), "mapping by address and port, filtering by endpoint");
+    }
+
+    quickcheck! {
+        /// Whatever went out before: the answer to a packet finds its sender, and no two mappings share a port.
+        fn out_and_in_again(packets: Vec<(u8, u8, u8, u8, u8)>) -> bool {
+            specs().into_iter().all(|spec| {
+                let (mut nat, mut now) = (nat(&spec), NOW);
+                packets.iter().all(|(pause, host, port, to, to_port)| {
+                    now = now + Duration::from_secs(u64::from(pause % 32));
+                    let from = inner(host % 4, 5000 + u16::from(port % 4));
+                    let to = remote(to % 4, u16::from(to_port % 4));
+                    let outside = nat.outbound(now, from, to).unwrap();
+                    let mut ports = nat.by_port.iter();
+                    let both_ways = ports.all(|(port, mapping)| nat.by_inner.get(&mapping.key) == Some(port));
+                    let unique = both_ways && nat.by_inner.len() == nat.by_port.len();
+                    unique && outside.ip() == HOME && nat.inbound(now, outside.port(), to) == Ok(from)
+                })
+            })
+        }
+    }
 }

@@ -186,6 +186,15 @@ enum Owner {
     Nat(NatId),
 }
 
+impl Owner {
+    const fn host(self) -> Option<HostId> {
+        match self {
+            Self::Host(host) => Some(host),
+            Self::Nat(_) => None,
+        }
+    }
+}
+
 /// A datagram that is on its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Flight {
@@ -290,6 +299,12 @@ impl Net {
         attached.v4.or(attached.v6).map_or(Endpoint::UNSPECIFIED, |ip| Endpoint::new(ip, PORT))
     }
 
+    /// The IPv6 address of a host, if it has one.
+    #[must_use]
+    pub fn address_v6(&self, host: HostId) -> Option<Endpoint> {
+        self.hosts[host as usize].v6.map(|ip| Endpoint::new(ip, PORT))
+    }
+
     /// The NATs before a host, the innermost first.
     pub fn nats_of(&self, host: HostId) -> impl Iterator<Item = &NatSpec> {
         let first = self.hosts[host as usize].behind;
@@ -387,6 +402,38 @@ impl Net {
         self.travel(now, from, spoofed.unwrap_or(source), Gate(owner, to.port()), len)
     }
 
+    /// To which host a byte stream to an address leads, and how long the way there is; `None` when nothing answers. NATs
+    /// and firewalls let streams out, and none in.
+    #[must_use]
+    pub fn stream_way(&self, from: HostId, to: Endpoint) -> Option<(HostId, Duration)> {
+        let attached = &self.hosts[from as usize];
+        if to.ip().is_ipv4() {
+            attached.v4?;
+        } else {
+            attached.v6?;
+        }
+        let mut level = attached.behind.filter(|_| to.ip().is_ipv4());
+        while let Some(id) = level {
+            let nat_box = &self.nats[id as usize];
+            if let Some(owner) = nat_box.inside.get(&to.ip()) {
+                return owner.host().map(|host| (host, LAN_DELAY));
+            }
+            level = nat_box.outer;
+        }
+        let owner = *self.public.get(&to.ip())?;
+        let host = owner.host()?;
+        let (from_site, to_site) = (attached.site as usize, self.hosts[host as usize].site as usize);
+        let shut = to.ip().is_ipv6() && self.hosts[host as usize].firewall.is_some();
+        if shut || self.is_cut(from, from_site, owner, to_site) {
+            return None;
+        }
+        let (up, down) = (&self.sites[from_site], &self.sites[to_site]);
+        let between = self.regions.get(&(up.region, down.region));
+        let own = self.pairs.get(&(from, host)).map_or(Duration::ZERO, |line| line.spec().latency);
+        let between = between.map_or(self.backbone, |line| line.spec().latency);
+        Some((host, up.up.spec().latency + between + own + down.down.spec().latency))
+    }
+
     /// Takes a datagram through the NATs at its gate.
     ///
     /// # Errors
@@ -417,10 +464,10 @@ impl Net {
         if port != PORT {
             return Err(NetDrop::NoRoute);
         }
-        if let (true, Some(ip), Some(firewall)) = (source.ip().is_ipv6(), attached.v6, &mut attached.firewall) {
-            if !firewall.inbound(now, Endpoint::new(ip, PORT), source) {
-                return Err(NetDrop::Filtered);
-            }
+        if let (true, Some(ip), Some(firewall)) = (source.ip().is_ipv6(), attached.v6, &mut attached.firewall)
+            && !firewall.inbound(now, Endpoint::new(ip, PORT), source)
+        {
+            return Err(NetDrop::Filtered);
         }
         Ok(host)
     }
@@ -449,10 +496,10 @@ impl Net {
             Some(line) => cross(line, &mut flight, len)?,
             None => delay(&mut flight, self.backbone),
         }
-        if !self.pairs.is_empty() {
-            if let Some(line) = to_host.and_then(|to| self.pairs.get_mut(&(from, to))) {
-                cross(line, &mut flight, len)?;
-            }
+        if !self.pairs.is_empty()
+            && let Some(line) = to_host.and_then(|to| self.pairs.get_mut(&(from, to)))
+        {
+            cross(line, &mut flight, len)?;
         }
         cross(&mut self.sites[to_site].down, &mut flight, len)?;
         Ok(flight)

@@ -4,6 +4,40 @@
 //! [`Violation`]. At the end it may look at the world itself. An oracle that never fires proves nothing, so each has a
 //! test in which a deliberately broken actor or a false observation makes it fire.
 
+mod all;
+mod allocations;
+mod amplification;
+mod conservation;
+mod delivery;
+#[cfg(test)]
+mod fixture;
+mod idle;
+mod liveness;
+mod nonces;
+mod onion;
+mod per_host;
+mod probes;
+mod secrecy;
+mod tables;
+mod timers;
+mod watch;
+
+pub use all::{IdleBudget, Settings, all};
+pub use allocations::Allocations;
+pub use amplification::Amplification;
+pub use conservation::Conservation;
+pub use delivery::Delivery;
+pub use idle::{Idle, QUIET_BEGINS, QUIET_ENDS};
+pub use liveness::{Online, OnlineTimes};
+pub use nonces::Nonces;
+pub use onion::OnionPrivacy;
+pub use per_host::PerHost;
+pub use probes::{Count, Probe, Probes};
+pub use secrecy::Secrecy;
+pub use tables::{Peak, Peaks, Tables};
+pub use timers::Timers;
+pub use watch::Watch;
+
 use crate::observe::{HostId, Observation, Tap};
 use crate::world::World;
 use bluering_core::time::Instant;
@@ -16,6 +50,9 @@ pub trait Oracle {
 
     /// Something happened.
     fn observe(&mut self, at: Instant, seen: &Observation<'_>, findings: &mut Findings);
+
+    /// Now and then while the run goes on: a look at the world.
+    fn look(&mut self, _world: &dyn Audited, _findings: &mut Findings) {}
 
     /// The run has ended: everything was healed, and has been quiet for a while.
     fn audit(&mut self, _world: &dyn Audited, _findings: &mut Findings) {}
@@ -132,5 +169,3 @@ impl Findings {
         self.total
     }
 }
-mod stub;
-pub use stub::*;

@@ -10,9 +10,11 @@ mod swarm;
 pub use reach::expected;
 pub use swarm::{Family, swarm};
 
+use crate::adversaries::Strategy;
 use crate::crypto::Strength;
 use crate::net::{Cut, LinkSpec, NatId, NatSpec, Place, Region};
 use crate::observe::HostId;
+use crate::oracles::IdleBudget;
 use crate::world::{Clock, SavedState, Tamper};
 use bluering_core::Limits;
 use core::time::Duration;
@@ -72,6 +74,8 @@ pub struct HostPlan {
     pub clock: Clock,
     /// When it comes.
     pub arrives: Duration,
+    /// When it goes for good, without a word.
+    pub leaves: Option<Duration>,
     /// Through whom it enters the network.
     pub through: Vec<HostId>,
 }
@@ -83,6 +87,13 @@ pub enum Role {
     Bootstrap,
     /// A person's client.
     Client,
+    /// Somebody with ill intent, who knows the nodes that it could enter through.
+    Adversary {
+        /// What it does.
+        strategy: Strategy,
+        /// Whom it is after: the target of a [`Sybil`](crate::adversaries::Sybil) is this host's long-term key.
+        after: Option<HostId>,
+    },
 }
 
 /// Something that goes wrong for a while.
@@ -172,8 +183,8 @@ pub struct Phases {
 pub struct Demands {
     /// Every pair that can meet is online after healing.
     pub liveness: bool,
-    /// Datagrams per second and node in the quiet phase, when that is demanded.
-    pub idle: Option<u32>,
+    /// What a node may send in the quiet phase, when that is demanded.
+    pub idle: Option<IdleBudget>,
 }
 
 /// What is taken out of a plan.
@@ -236,6 +247,7 @@ impl Plan {
             limits: SERVER,
             clock: Clock::default(),
             arrives: Duration::ZERO,
+            leaves: None,
             through,
         })
     }
@@ -249,6 +261,21 @@ impl Plan {
             limits: CLIENT,
             clock: Clock::default(),
             arrives: Duration::ZERO,
+            leaves: None,
+            through,
+        })
+    }
+
+    /// Adds an adversary at a public address, who comes together with the clients.
+    pub fn add_adversary(&mut self, strategy: Strategy, after: Option<HostId>) -> HostId {
+        let through = self.bootstrap_nodes();
+        self.add(HostPlan {
+            role: Role::Adversary { strategy, after },
+            place: Place::PUBLIC,
+            limits: CLIENT,
+            clock: Clock::default(),
+            arrives: Duration::ZERO,
+            leaves: None,
             through,
         })
     }

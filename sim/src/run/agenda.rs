@@ -10,6 +10,8 @@ pub(super) enum Item {
     End(u32),
     /// A host comes.
     Arrive(u32),
+    /// A host goes for good.
+    Leave(u32),
     /// A fault begins.
     Begin(u32),
     /// Somebody does something.
@@ -29,6 +31,7 @@ impl Agenda {
         for (id, host) in (0..).zip(&plan.hosts) {
             if !overrides.hosts.contains(&id) {
                 entries.push((host.arrives, Item::Arrive(id)));
+                entries.extend(host.leaves.map(|at| (at, Item::Leave(id))));
             }
         }
         let healed = plan.phases.warm_up + plan.phases.chaos;

@@ -8,10 +8,12 @@ mod agenda;
 mod faults;
 mod outcome;
 
-pub use outcome::{OnlineTimes, Outcome};
+pub use outcome::Outcome;
 
+use crate::adversaries::Strategy;
+use crate::net::V4;
 use crate::observe::{HostId, Tap};
-use crate::oracles::{QUIET_BEGINS, QUIET_ENDS, Rule, Settings, Watch};
+use crate::oracles::{QUIET_BEGINS, QUIET_ENDS, Settings, Watch, all};
 use crate::plan::{DeedKind, HostPlan, Overrides, Plan, Role};
 use crate::world::{AllocationMeter, HostSpec, World};
 use agenda::{Agenda, Item};
@@ -34,10 +36,12 @@ pub struct Options {
     pub blind: bool,
 }
 
+/// Between two looks at the insides of the nodes.
+const INSPECTION: Duration = Duration::from_secs(5);
 /// Between two looks at who is online.
 const LOOK: Duration = Duration::from_millis(100);
 /// The time of the world at which runs start.
-const START: Instant = Instant::from_secs(1);
+pub const START: Instant = Instant::from_secs(1);
 /// What is in flight when healing is over arrives within this time, or never.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -65,12 +69,17 @@ struct Run<'p> {
     lines: HashMap<HostId, NodeInfo>,
     undo: HashMap<u32, Undo>,
     said: u64,
+    blind: bool,
+    next_inspection: Duration,
 }
 
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan, options: Options) -> Self {
         let Options { overrides, meter, sinks, blind } = options;
-        let watch = if blind { Watch::blind(sinks) } else { Watch::new(&Settings::of(plan), sinks) };
+        let settings = Settings { needles: vec![plan.marker().to_vec()], idle: plan.demands.idle };
+        let oracles = if blind { Vec::new() } else { all(&settings) };
+        let mut watch = Watch::new(oracles, &plan.reachable_pairs());
+        watch.sinks = sinks;
         let mut world = World::watched(plan.seed, plan.strength, watch);
         if plan.shuffle_ties {
             world.shuffle_ties();
@@ -90,7 +99,18 @@ impl<'p> Run<'p> {
         }
         let agenda = Agenda::new(plan, &overrides);
         let present = vec![false; plan.hosts.len()];
-        Self { plan, overrides, world, agenda, present, lines: HashMap::new(), undo: HashMap::new(), said: 0 }
+        Self {
+            plan,
+            overrides,
+            world,
+            agenda,
+            present,
+            lines: HashMap::new(),
+            undo: HashMap::new(),
+            said: 0,
+            blind,
+            next_inspection: INSPECTION,
+        }
     }
 
     /// Time since the start.
@@ -112,13 +132,25 @@ impl<'p> Run<'p> {
     /// Lets the world run until `to`, doing what stands in the agenda.
     fn run_to(&mut self, to: Duration) {
         while let Some((at, item)) = self.agenda.next_before(to) {
-            self.world.run_for(at.saturating_sub(self.elapsed()));
+            self.advance(at);
             match item {
                 Item::Arrive(id) => self.arrive(id),
+                Item::Leave(id) => self.world.crash(id),
                 Item::Begin(i) => self.begin(i),
                 Item::End(i) => self.end(i),
                 Item::Do(i) => self.do_deed(i),
             }
+        }
+        self.advance(to);
+    }
+
+    /// Lets the world run until `to`, with a look at it now and then.
+    fn advance(&mut self, to: Duration) {
+        while !self.blind && self.elapsed() + INSPECTION <= to {
+            let next = self.next_inspection.min(to);
+            self.world.run_for(next.saturating_sub(self.elapsed()));
+            self.next_inspection = self.elapsed() + INSPECTION;
+            Watch::look(&mut self.world);
         }
         self.world.run_for(to.saturating_sub(self.elapsed()));
     }
@@ -132,10 +164,10 @@ impl<'p> Run<'p> {
         }
         if self.plan.demands.liveness {
             let (now, bound) = (self.world.now(), self.plan.phases.heal);
-            for (a, b) in self.world.tap.online.missing() {
-                let what = format!("{a} and {b} are not online {} s after healing", bound.as_secs());
-                self.world.tap.findings.report(Rule::Liveness, now, Some(a), what);
-            }
+            let mut findings = core::mem::take(&mut self.world.tap.findings);
+            let are_friends = |a, b| self.world.friend(a, b).is_some() && self.world.friend(b, a).is_some();
+            self.world.tap.online.demand(now, bound, are_friends, &mut findings);
+            self.world.tap.findings = findings;
         }
     }
 
@@ -149,11 +181,10 @@ impl<'p> Run<'p> {
     }
 
     fn finish(mut self) -> Outcome {
-        let mut watch = core::mem::take(&mut self.world.tap);
         if self.overrides.end.is_none() {
-            watch.audit(&self.world);
+            Watch::audit(&mut self.world);
         }
-        Outcome::of(self.plan, &self.world, watch)
+        Outcome::of(self.plan, &self.world)
     }
 
     /// A host comes. Ids must be those of the plan, so hosts that come out of order, or never, are put in as down.
@@ -165,6 +196,7 @@ impl<'p> Run<'p> {
         let host = &self.plan.hosts[id as usize];
         match &host.role {
             Role::Bootstrap | Role::Client => self.arrive_node(id, host),
+            Role::Adversary { strategy, after } => self.arrive_adversary(id, strategy.clone(), *after),
         }
         self.present[id as usize] = true;
     }
@@ -195,10 +227,26 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// The bootstrap lines that a host has.
+    fn arrive_adversary(&mut self, id: u32, mut strategy: Strategy, after: Option<HostId>) {
+        let target = after.filter(|host| *host < self.world.len()).and_then(|host| self.world.try_node(host));
+        if let (Strategy::Sybil(sybil), Some(node)) = (&mut strategy, target) {
+            sybil.target = node.tox_id().public_key.0;
+        }
+        let actor = strategy.actor(&self.ways_in(id), &self.world.suite().for_adversaries());
+        self.world.settle_actor(id, actor);
+    }
+
+    /// The bootstrap lines that a host has, each in a family that it can use.
     fn ways_in(&self, id: u32) -> Vec<NodeInfo> {
-        let through = self.plan.hosts[id as usize].through.iter();
-        through.filter_map(|other| self.lines.get(other).copied()).collect()
+        let host = &self.plan.hosts[id as usize];
+        let line = |other: &HostId| {
+            let line = *self.lines.get(other)?;
+            match host.place.v4 {
+                V4::None => self.world.net().address_v6(*other).map(|at| NodeInfo { at, ..line }),
+                V4::Public | V4::Behind(_) => Some(line),
+            }
+        };
+        host.through.iter().filter_map(line).collect()
     }
 
     fn do_deed(&mut self, i: u32) {

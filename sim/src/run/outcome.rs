@@ -1,11 +1,10 @@
 //! What is left of a run.
 
-use crate::observe::{HostId, Tap};
-use crate::oracles::{Violation, Watch};
+use crate::observe::HostId;
+use crate::oracles::{OnlineTimes, Peaks, Violation, Watch};
 use crate::plan::Plan;
 use crate::world::World;
 use core::time::Duration;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How a run went.
@@ -29,25 +28,15 @@ pub struct Outcome {
     pub online: OnlineTimes,
     /// What was reached, and how often.
     pub probes: BTreeMap<&'static str, u64>,
+    /// How full tables were.
+    pub peaks: Peaks,
     /// Whether each pair of friends is online at the end.
     pub pairs: Vec<(HostId, HostId, bool)>,
 }
 
-/// From the later start of two friends until each sees the other online, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OnlineTimes {
-    /// Pairs that met.
-    pub pairs: u32,
-    /// Of these, half took at most so long.
-    pub p50: u64,
-    /// 19 of 20.
-    pub p95: u64,
-    /// The slowest.
-    pub max: u64,
-}
-
 impl Outcome {
-    pub(super) fn of<T: Tap>(plan: &Plan, world: &World<T>, watch: Watch) -> Self {
+    pub(super) fn of(plan: &Plan, world: &World<Watch>) -> Self {
+        let watch = &world.tap;
         let pairs = plan.friends.iter().map(|(a, b)| (*a, *b, world.are_connected(*a, *b))).collect();
         Self {
             nodes: plan.hosts.len() as u32,
@@ -58,7 +47,8 @@ impl Outcome {
             violations: watch.findings.violations().to_vec(),
             violation_count: watch.findings.total(),
             online: watch.online.times(),
-            probes: watch.probes.counts(),
+            probes: watch.probes.by_name(),
+            peaks: watch.peaks.clone(),
             pairs,
         }
     }

@@ -11,6 +11,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     about: "Many clients with a social graph who chat now and then, on good lines.",
     size: Size { nodes: 100, minutes: 10 },
     plan,
+    table: None,
 };
 
 /// Clients for each bootstrap node.

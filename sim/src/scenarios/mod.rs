@@ -1,10 +1,25 @@
 //! Named worlds: each scenario makes a plan from choices.
 
+mod adversaries;
+mod bootstrap_loss;
+mod churn;
 mod crowd;
+mod flash_crowd;
+mod lossy_mobile;
+mod nat_matrix;
+mod onion_privacy;
 mod pair;
+mod partition;
+mod soak;
+mod suspend;
+mod tiny_tables;
 
 use crate::choices::Choices;
+use crate::net::Place;
+use crate::observe::HostId;
 use crate::plan::{Deed, DeedKind, Plan};
+use crate::run::Outcome;
+use core::time::Duration;
 use std::collections::BTreeSet;
 
 /// How large a run is.
@@ -27,15 +42,73 @@ pub struct Scenario {
     pub size: Size,
     /// Makes a plan.
     pub plan: fn(&mut Choices, Size) -> Plan,
+    /// What its outcome says as a table, where it says that.
+    pub table: Option<fn(&Plan, &Outcome) -> Table>,
+}
+
+/// A table of words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Headings, one for each column.
+    pub head: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Size {
+    /// The busy part.
+    fn busy(self) -> Duration {
+        Duration::from_secs(u64::from(self.minutes) * 60)
+    }
 }
 
 /// All scenarios.
-pub const ALL: [Scenario; 2] = [pair::SCENARIO, crowd::SCENARIO];
+pub const ALL: [Scenario; 15] = [
+    pair::SCENARIO,
+    crowd::SCENARIO,
+    churn::SCENARIO,
+    nat_matrix::SCENARIO,
+    partition::SCENARIO,
+    flash_crowd::SCENARIO,
+    suspend::SCENARIO,
+    bootstrap_loss::SCENARIO,
+    lossy_mobile::SCENARIO,
+    adversaries::FLOOD,
+    adversaries::SYBIL,
+    adversaries::MUTATE,
+    onion_privacy::SCENARIO,
+    tiny_tables::SCENARIO,
+    soak::SCENARIO,
+];
+
+/// In this time a small network has formed and its friends have met.
+const SETTLE: Duration = Duration::from_secs(20);
+/// Clients for each bootstrap node of a town.
+const SHARE: u32 = 8;
 
 /// The scenario of a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Scenario> {
     ALL.iter().find(|scenario| scenario.name == name)
+}
+
+/// A plan for `nodes` hosts at public addresses, a few of them bootstrap nodes.
+fn town(choices: &mut Choices, nodes: u32) -> Plan {
+    let mut plan = Plan::new(choices.word("seed"));
+    plan.backbone = choices.span(Duration::from_millis(1), Duration::from_millis(150), "backbone");
+    let servers = (nodes / SHARE).clamp(1, 20);
+    for _ in 0..servers {
+        plan.add_bootstrap();
+    }
+    for _ in servers..nodes {
+        plan.add_client(Place::PUBLIC);
+    }
+    plan
+}
+
+/// Any client.
+fn client_host(choices: &mut Choices, plan: &Plan) -> HostId {
+    *choices.pick(&plan.clients(), "host")
 }
 
 /// Makes each client `each` friends, about, some of them among their neighbours by number: people have circles.

@@ -11,6 +11,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     about: "Two friends and a bootstrap node, who chat through a random subset of all faults.",
     size: Size { nodes: 3, minutes: 3 },
     plan,
+    table: None,
 };
 
 fn plan(choices: &mut Choices, size: Size) -> Plan {

@@ -57,6 +57,7 @@ pub(super) fn friend_of(event: &Event<'_>) -> Option<FriendId> {
         | Event::ReadReceipt { friend, .. }
         | Event::Undelivered { friend, .. }
         | Event::Writable { friend } => Some(*friend),
-        _ => None,
+        // The enum may grow in core; what is not about a friend has none.
+        Event::SelfConnection(_) | Event::FriendRequest { .. } | _ => None,
     }
 }

@@ -65,7 +65,7 @@ impl<T: Tap> World<T> {
     }
 
     pub(super) fn joined(&mut self, host: HostId, node: bool) {
-        let nats: Vec<String> = self.wire.net.nats_of(host).map(|nat| nat.name().to_string()).collect();
+        let nats: Vec<String> = self.wire.net.nats_of(host).map(|nat| nat.name()).collect();
         let place = if nats.is_empty() { "public".to_string() } else { nats.join(" in ") };
         self.tap.observe(self.now, &Observation::Joined { host, place, node });
     }
@@ -182,8 +182,15 @@ impl<T: Tap> World<T> {
 
     /// Takes a host off the network without a word, or puts it back: a pulled cable, or a process that hangs.
     pub fn set_up(&mut self, id: HostId, up: bool) {
+        let was_up = self.hosts[id as usize].power != Power::Off;
         self.hosts[id as usize].power = if up { Power::On } else { Power::Off };
+        if !up {
+            self.lose_streams(id);
+        }
         self.awake(id);
+        if up && !was_up {
+            self.start_again(id);
+        }
     }
 
     /// Puts a host to sleep.
@@ -209,6 +216,7 @@ impl<T: Tap> World<T> {
         }
         self.changed(id, Change::Resumed);
         self.awake(id);
+        self.hear_held(id);
     }
 
     fn awake(&mut self, id: HostId) {
@@ -247,6 +255,8 @@ impl<T: Tap> World<T> {
         }
         self.changed(id, Change::Moved);
         self.pump(id, true);
+        self.lose_streams(id);
+        self.start_again(id);
     }
 
     /// Lets a host meddle with what it passes on for others, or stops it.
@@ -271,6 +281,7 @@ impl SavedState {
             Self::Stale if saved.older.is_empty() => {}
             Self::Stale => bytes.clone_from(&saved.older),
             Self::Truncated(len) => bytes.truncate(len as usize),
+            Self::Flipped(_) if bytes.is_empty() => {}
             Self::Flipped(bit) => {
                 let bit = bit as usize % (bytes.len() * 8);
                 bytes[bit / 8] ^= 1 << (bit % 8);

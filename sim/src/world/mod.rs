@@ -11,6 +11,7 @@ mod host;
 mod life;
 mod outlet;
 mod queue;
+mod streams;
 mod wire;
 
 pub use clock::Clock;
@@ -18,6 +19,7 @@ pub use heard::Heard;
 pub use host::HostSpec;
 pub use life::SavedState;
 pub use outlet::AllocationMeter;
+pub(crate) use streams::NOBODY;
 pub use wire::Tamper;
 
 use crate::SimEnv;
@@ -37,6 +39,7 @@ use core::time::Duration;
 use host::{Host, Kind, Power};
 use queue::{Due, InFlight};
 use std::collections::HashMap;
+use streams::StreamDesk;
 use wire::{Outgoing, Wire};
 
 /// A node whose deadline has come already so often in a row does not get on.
@@ -58,6 +61,7 @@ pub struct World<T: Tap = ()> {
     hosts: Vec<Host>,
     keys: HashMap<PublicKey, HostId>,
     wire: Wire,
+    desk: StreamDesk,
     suite: SimSuite,
     scratch: Scratch,
     meter: Option<AllocationMeter>,
@@ -83,7 +87,7 @@ impl World {
     /// gives the same world.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let mut world = World::watched(seed, Strength::Real, ());
+        let mut world = Self::watched(seed, Strength::Real, ());
         world.keep_heard = true;
         world
     }
@@ -99,6 +103,7 @@ impl<T: Tap> World<T> {
             hosts: Vec::new(),
             keys: HashMap::new(),
             wire: Wire::new(seed),
+            desk: StreamDesk::new(seed),
             suite: SimSuite::new(strength),
             scratch: Scratch::new(),
             meter: None,
@@ -150,16 +155,21 @@ impl<T: Tap> World<T> {
 
     /// Adds a host with an actor.
     pub fn add_actor(&mut self, place: &Place, actor: Box<dyn Actor>) -> HostId {
-        let id = self.wire.net.attach(place);
+        let id = self.reserve(place);
+        self.settle_actor(id, actor);
+        id
+    }
+
+    /// Starts an actor on a reserved host.
+    pub fn settle_actor(&mut self, id: HostId, actor: Box<dyn Actor>) {
         if actor.overhears() {
             self.eavesdroppers.push(id);
             self.wire.overheard.get_or_insert_default();
         }
         let rng = SimRng::fork(self.seed, &[LABEL_ACTOR, u64::from(id)]);
-        self.hosts.push(Host::new(Kind::Actor(Some(actor), rng), Limits::MICRO, Clock::default()));
+        self.hosts[id as usize].kind = Kind::Actor(Some(actor), rng);
         self.joined(id, false);
         self.act(id, |actor, cx| actor.start(cx));
-        id
     }
 
     /// The time now.
@@ -417,6 +427,7 @@ impl<T: Tap> World<T> {
         self.events += 1;
         match due {
             Due::Timer(id) => self.timer(id, at),
+            Due::Streams => self.run_streams(),
             Due::Arrival(place) => {
                 let Some(flight) = self.wire.queue.land(place) else { return };
                 self.arrive(&flight);
@@ -515,7 +526,9 @@ impl<T: Tap> World<T> {
         let Kind::Actor(slot, rng) = &mut host.kind else { return };
         let Some(mut actor) = slot.take() else { return };
         let mut out = Vec::new();
-        work(&mut *actor, &mut ActorCx { now: self.now, host: id, at, rng, out: &mut out, wake: &mut wake });
+        let (net, streams, spec) = (&self.wire.net, &mut self.desk.streams, &self.desk.spec);
+        let mut cx = ActorCx { now: self.now, host: id, at, rng, out: &mut out, wake: &mut wake, net, streams, spec };
+        work(&mut *actor, &mut cx);
         *slot = Some(actor);
         host.deadline = wake.max(self.now);
         for sent in out {
@@ -524,6 +537,7 @@ impl<T: Tap> World<T> {
             self.wire.send(&mut self.tap, self.now, out);
         }
         self.arm(id);
+        self.arm_streams();
     }
 
     fn let_eavesdroppers_hear(&mut self) {

@@ -15,6 +15,8 @@ pub(super) enum Due {
     Timer(HostId),
     /// A datagram in this place arrives.
     Arrival(u32),
+    /// Something happens to a byte stream.
+    Streams,
 }
 
 /// A datagram on its way.

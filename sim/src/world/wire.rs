@@ -94,12 +94,13 @@ impl Wire {
                 self.lost(tap, now, packet, why);
             }
             Ok(flight) => {
+                let twin = flight.twin.map(|at| (at, self.queue.buffer(&buffer)));
                 if let Some(damage) = flight.damage {
                     damage.apply(&mut buffer);
                 }
                 let arrival = |bytes| InFlight { id, from, source: flight.source, to, gate: flight.gate(), bytes };
-                if let Some(twin) = flight.twin {
-                    let copy = self.queue.buffer(&buffer);
+                // The second copy is intact.
+                if let Some((twin, copy)) = twin {
                     self.queue.push_flight(twin + held, arrival(copy));
                 }
                 self.queue.push_flight(flight.at + held, arrival(buffer));

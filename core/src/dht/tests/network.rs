@@ -6,6 +6,7 @@ use crate::crypto::PublicKey;
 use crate::dht::{DhtNote, SearchId};
 use core::time::Duration;
 use quickcheck::QuickCheck;
+use std::collections::HashMap;
 use std::vec::Vec;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -75,6 +76,58 @@ fn a_friend_that_comes_online_is_found_at_once() {
     }
 }
 
+/// Two friends behind NATs that let in only who was sent to. The first keeps the way open until the second looks for
+/// him, however late that is.
+#[test]
+fn friends_behind_nats_meet() {
+    for wait in [0, 10, 130] {
+        let mut world = around_a_bootstrap(20);
+        world.run(MINUTE);
+        let [a, b] = [(); 2].map(|()| {
+            let i = world.add();
+            world.parties[i].nat = Some(HashMap::new());
+            world.bootstrap(i, 0);
+            i
+        });
+        let to_b = search(&mut world, a, b..b + 1);
+        let start = world.now;
+        world.run(SECOND * wait);
+        assert!(!all_found(&world, a, &to_b), "the NATs are no hindrance");
+        let to_a = search(&mut world, b, a..a + 1);
+        let began = world.now;
+        let met = |w: &World| all_found(w, a, &to_b) && all_found(w, b, &to_a);
+        assert!(world.run_until(began + SECOND, met), "not within a second after {wait} s");
+        let (a_at, b_at) = (world.info(a).at, world.info(b).at);
+        let sent = world.log.iter().filter(|s| s.by == a && s.to == b_at && s.when <= began);
+        let sent: Vec<_> = core::iter::once(start).chain(sent.map(|s| s.when)).chain([began]).collect();
+        let gap = sent.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap();
+        assert!(gap <= SECOND * 16 && sent.len() as u32 <= 10 + wait / 16, "{gap:?}, {} packets", sent.len());
+        let from_b = world.log.iter().filter(|s| s.by == b && s.to == a_at && !s.reply).count();
+        assert!(from_b < 10, "{from_b}");
+    }
+}
+
+/// Who hears of a friend that it could not reach for long begins at a high pace again.
+#[test]
+fn news_of_a_target_start_it_over() {
+    let mut world = around_a_bootstrap(3);
+    (2..4).for_each(|i| world.parties[i].nat = Some(HashMap::new()));
+    world.run(Duration::from_millis(100));
+    world.parties[3].online = false;
+    let to_it = search(&mut world, 2, 3..4);
+    world.run(MINUTE);
+    let sent = |world: &World, since| {
+        world.log.iter().filter(|s| s.by == 2 && s.to == world.info(3).at && s.when >= since).count()
+    };
+    let since = world.now;
+    world.run(SECOND * 16);
+    assert_eq!(sent(&world, since), 1);
+    let since = world.now;
+    world.parties[2].dht.reheat(since, to_it[0].0);
+    world.run(SECOND * 16);
+    assert_eq!(sent(&world, since), 7);
+}
+
 #[test]
 fn a_search_is_found_under_loss() {
     for seed in 1..6 {
@@ -132,8 +185,14 @@ fn silent_nodes_turn_bad_and_are_forgotten() {
     world.run(SECOND * 70);
     let key = world.info(2).key;
     assert!(world.parties[1].dht.close.get(&key).is_none(), "forgotten {:?} after", world.now.since(gone));
-    let to_it = world.log.iter().filter(|s| s.by == 1 && s.to == world.parties[2].at && s.when > gone);
-    assert!((2..=12).contains(&to_it.count()));
+    let sent_since = |world: &World, since| {
+        world.log.iter().filter(|s| s.by == 1 && s.to == world.parties[2].at && s.when > since).count()
+    };
+    assert!((2..=12).contains(&sent_since(&world, gone)), "{}", sent_since(&world, gone));
+    world.run(MINUTE * 2);
+    let later = world.now;
+    world.run(MINUTE * 10);
+    assert_eq!(sent_since(&world, later), 0, "nobody names it any more");
 }
 
 #[test]

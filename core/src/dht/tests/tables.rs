@@ -10,6 +10,7 @@ use crate::dht::{Candidate, NodeEntry, Search};
 use crate::storage::{Full, Mem};
 use crate::time::Instant;
 use crate::wire::{NodeInfo, NodeList};
+use core::ops::Range;
 use core::time::Duration;
 use quickcheck::quickcheck;
 use std::vec;
@@ -44,6 +45,7 @@ fn close(capacity: usize, me: &PublicKey) -> CloseList<'static> {
 
 /// Locks the sizes of what the tables hold: on a microcontroller they decide how many friends it can have.
 #[test]
+#[cfg_attr(target_arch = "x86", ignore = "a u64 is aligned to four bytes there, and entries are smaller")]
 fn sizes_are_locked() {
     assert_eq!(size_of::<NodeEntry>(), 72);
     assert_eq!(size_of::<Candidate>(), 96);
@@ -148,6 +150,67 @@ fn a_candidate_is_asked_once_and_then_ever_more_rarely() {
     assert_eq!(table.answered(&node(1).key), Some((key(5), START + Duration::from_secs(31))));
     table.offer(later, node(1), key(5), Packet::Nodes, true);
     assert!(table.poll(later, true, false).is_some(), "forgotten when it answers");
+}
+
+/// When `table` sends to a target while time passes; `at` each millisecond something may happen to it.
+fn sends(table: &mut Candidates<'_>, ms: Range<u64>, at: impl Fn(u64, Instant, &mut Candidates<'_>)) -> Vec<u64> {
+    ms.filter(|ms| {
+        let now = START + Duration::from_millis(*ms);
+        at(*ms, now, table);
+        table.repeat(now, |node| node.key != key(9));
+        let sent = table.poll(now, true, true).is_some();
+        assert!(table.repeats_at().is_none_or(|at| at > now), "a deadline that stays");
+        sent
+    })
+    .collect()
+}
+
+/// A node whose own key is searched is sent to again without being named again, for a while.
+#[test]
+fn a_target_is_sent_to_by_itself() {
+    let mut table = Candidates::new(Mem::Borrowed(vec![Candidate::VACANT; 2].leak()));
+    let offer = |n: u64, packet| move |table: &mut Candidates<'_>, now| table.offer(now, node(n), key(n), packet, true);
+    let name = offer(5, Packet::Nodes);
+    let once = sends(&mut table, 0..300_000, |ms, now, table| {
+        if ms == 0 {
+            name(table, now)
+        }
+    });
+    assert_eq!(once, [0, 250, 750, 1750, 3750, 7750, 15_750, 31_750, 47_750]);
+    // Named now and then it goes on at the slowest pace; no liar makes it faster.
+    let named = sends(&mut table, 300_000..700_000, |ms, now, table| {
+        if ms < 500_000 {
+            name(table, now)
+        }
+    });
+    assert_eq!(named[..3], [300_000, 316_000, 332_000]);
+    assert_eq!((named.len(), named[20]), (21, 620_000));
+    // News from the target itself start it over, what it sends us is answered at once.
+    table.start_over(&key(5));
+    let news = sends(&mut table, 700_000..703_000, |_, _, _| {});
+    assert_eq!(news, [700_000, 700_250, 700_750, 701_750]);
+    let spoken = sends(&mut table, 703_000..705_000, |ms, now, table| {
+        if ms == 703_000 || ms == 703_010 {
+            offer(5, Packet::Ping)(table, now);
+        }
+    });
+    assert_eq!(spoken, [703_000]);
+    assert!(table.answered(&key(5)).is_none() && table.repeats_at().is_none(), "over when it answers");
+    // The same for one that was asked for another key before, and not at all for one that is not searched.
+    table.offer(START + Duration::from_secs(800), node(6), key(5), Packet::Nodes, true);
+    let turned = sends(&mut table, 800_000..802_000, |ms, now, table| {
+        if ms == 800_100 {
+            offer(6, Packet::Nodes)(table, now);
+        }
+    });
+    assert_eq!(turned, [800_000, 800_100, 800_350, 800_850, 801_850]);
+    let unwanted = sends(&mut table, 802_000..900_000, |ms, now, table| {
+        if ms == 802_000 {
+            table.answered(&key(6));
+            offer(9, Packet::Nodes)(table, now);
+        }
+    });
+    assert_eq!(unwanted, [802_000]);
 }
 
 #[test]

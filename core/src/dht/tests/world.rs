@@ -8,12 +8,15 @@ use crate::wire::NodeInfo;
 use crate::{DATAGRAM_MAX, Disposition, Endpoint, Frame};
 use core::time::Duration;
 use std::boxed::Box;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::vec;
 use std::vec::Vec;
 
 /// Time that a datagram is under way.
 pub(super) const LATENCY: Duration = Duration::from_millis(20);
+
+/// Time for which a NAT lets in answers.
+const NAT_LIFE: Duration = Duration::from_secs(30);
 
 pub(super) fn dht(nodes: usize, searches: usize, candidates: usize, seed: u8) -> Dht<'static> {
     let slots = core::iter::repeat_with(|| Slot::<Search>::VACANT).take(searches).collect::<Vec<_>>();
@@ -31,6 +34,8 @@ pub(super) struct Party {
     pub(super) dht: Dht<'static>,
     pub(super) at: Endpoint,
     pub(super) online: bool,
+    /// Behind a NAT that keeps its port, and lets in who was sent to within [`NAT_LIFE`]: when that was, for each.
+    pub(super) nat: Option<HashMap<Endpoint, Instant>>,
     pub(super) notes: Vec<(DhtNote, Vec<u8>)>,
 }
 
@@ -76,7 +81,7 @@ impl World {
 
     pub(super) fn add_with(&mut self, at: Endpoint, dht: Dht<'static>) -> usize {
         let n = self.parties.len();
-        let mut party = Party { bench: Bench::new(n as u8 + 1), dht, at, online: true, notes: Vec::new() };
+        let mut party = Party { bench: Bench::new(n as u8 + 1), dht, at, online: true, nat: None, notes: Vec::new() };
         party.bench.now = self.now;
         party.dht.start(&mut party.bench.cx());
         self.parties.push(party);
@@ -126,6 +131,11 @@ impl World {
     /// Hands a datagram to whoever is at `to`, and checks that at most one packet comes back at once.
     pub(super) fn deliver(&mut self, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<Disposition> {
         let i = self.parties.iter().position(|p| p.online && p.at == to)?;
+        if let Some(nat) = &self.parties[i].nat
+            && nat.get(&from).is_none_or(|sent| self.now >= *sent + NAT_LIFE)
+        {
+            return None;
+        }
         let mut buf = Box::new([0; DATAGRAM_MAX]);
         buf[..bytes.len()].copy_from_slice(bytes);
         let mut frame = Frame::new(&mut buf, bytes.len(), from);
@@ -177,6 +187,9 @@ impl World {
     }
 
     pub(super) fn drain(&mut self, i: usize) {
+        if !self.parties[i].online {
+            return;
+        }
         let mut buf = Box::new([0; DATAGRAM_MAX]);
         for count in 0.. {
             assert!(count < 1000, "one input, a thousand packets");
@@ -188,6 +201,9 @@ impl World {
     }
 
     fn send(&mut self, by: usize, to: Endpoint, bytes: &[u8], reply: bool) {
+        if let Some(nat) = &mut self.parties[by].nat {
+            nat.insert(to, self.now);
+        }
         self.log.push(Sent { by, when: self.now, to, kind: bytes[0], reply });
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         if (self.dice >> 56) as u8 >= self.loss {

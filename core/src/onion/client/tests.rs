@@ -466,6 +466,7 @@ quickcheck::quickcheck! {
 
 /// Memory of the tables: what a microcontroller pays per entry.
 #[test]
+#[cfg_attr(target_arch = "x86", ignore = "a u64 is aligned to four bytes there, and entries are smaller")]
 fn entries_stay_small() {
     let sizes = [
         size_of::<PathNode>(),
