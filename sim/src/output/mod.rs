@@ -16,18 +16,6 @@ pub use report::{Report, Summary, TableUse};
 pub use timeline::Timeline;
 pub use trace::Trace;
 
-use crate::observe::{Observation, Tap};
-use bluering_core::time::Instant;
-use std::cell::RefCell;
-use std::rc::Rc;
-
-/// Shared with whoever asks for the result when the run is over.
-impl<T: Tap> Tap for Rc<RefCell<T>> {
-    fn observe(&mut self, at: Instant, seen: &Observation<'_>) {
-        self.borrow_mut().observe(at, seen);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     //! A run that every output is tried on.

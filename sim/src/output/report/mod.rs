@@ -13,8 +13,9 @@ mod times;
 
 use super::{Kind, Timeline, words};
 use crate::observe::{Change, HostId, Observation, Tap};
-use crate::oracles::Violation;
-use crate::run::OnlineTimes;
+use crate::oracles::{OnlineTimes, Peak, Peaks, Violation};
+use crate::plan::{HostPlan, Plan, Role};
+use crate::run::Outcome;
 use bluering_core::time::Instant;
 use bluering_core::{Connection, Disposition, Event, Occupancy};
 use collect::{Guests, Latency, Marks, Reasons, Sight};
@@ -91,6 +92,46 @@ impl TableUse {
             if used * known.capacity > known.used * capacity {
                 *known = Use { used, capacity, at: at.micros(), host, ..*known };
             }
+        }
+    }
+}
+
+/// From the run's own peaks: without averages and times.
+impl From<&Peaks> for TableUse {
+    fn from(peaks: &Peaks) -> Self {
+        let peaks = peaks.by_table().iter().filter(|(_, peak)| peak.capacity > 0);
+        let tables: BTreeMap<&'static str, Use> = peaks
+            .map(|(name, peak)| {
+                let Peak { host, used, capacity } = *peak;
+                (*name, Use { host, used, capacity, ..Use::default() })
+            })
+            .collect();
+        Self { order: tables.keys().copied().collect(), tables }
+    }
+}
+
+impl Summary {
+    /// That of a run of a plan.
+    #[must_use]
+    pub fn of(scenario: &str, seed: u64, replay_command: String, plan: &Plan, outcome: &Outcome) -> Self {
+        let is_bootstrap = |host: &HostPlan| matches!(host.role, Role::Bootstrap);
+        let hosts = (0..).zip(&plan.hosts);
+        Self {
+            scenario: scenario.to_owned(),
+            seed,
+            nodes: outcome.nodes,
+            took: outcome.took,
+            hash: outcome.hash,
+            events: outcome.events,
+            packets: outcome.packets,
+            violations: outcome.violations.clone(),
+            violation_count: outcome.violation_count,
+            online: outcome.online,
+            probes: outcome.probes.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            replay_command,
+            pairs: plan.friends.clone(),
+            bootstrap: hosts.filter(|(_, host)| is_bootstrap(host)).map(|(id, _)| id).collect(),
+            occupancy: TableUse::from(&outcome.peaks),
         }
     }
 }

@@ -159,8 +159,8 @@ pub(super) fn occupancy(summary: &Summary) -> Markup {
                         td { (bar(table.used as f64, table.capacity as f64, full)) }
                         td class="number" { (grouped(table.used)) " of " (grouped(table.capacity)) }
                         td class="number" { (table.host) }
-                        td class="number" { (clock(table.at as f64 / 1e6)) }
-                        td { (bar(table.sum as f64, table.samples as f64 * 1e6, "")) }
+                        td class="number" { @if table.samples > 0 { (clock(table.at as f64 / 1e6)) } @else { "–" } }
+                        td { @if table.samples > 0 { (bar(table.sum as f64, table.samples as f64 * 1e6, "")) } @else { "–" } }
                     }
                 } }
             } }
