@@ -74,7 +74,10 @@ pub(super) fn network(report: &Report, summary: &Summary) -> Markup {
         (svg("network-chart", HEIGHT, "The network", &words, &inside))
         ul class="legend" {
             @for state in State::ALL {
-                li { span class=(format!("swatch link-{}", state.class())) {} (state.words()) ": " b { (grouped(count(state))) } }
+                li {
+                    span class=(format!("swatch link-{}", state.class())) {}
+                    (state.words()) ": " b { (grouped(count(state))) }
+                }
             }
             li { span class="swatch round client" {} "client" }
             li { span class="swatch bootstrap" {} "bootstrap" }
@@ -83,7 +86,8 @@ pub(super) fn network(report: &Report, summary: &Summary) -> Markup {
         }
         @if shown < all || hidden > 0 {
             p class="note" {
-                (grouped(shown as u64)) " of " (grouped(all as u64)) " hosts are drawn, those of pairs that are not online first"
+                (grouped(shown as u64)) " of " (grouped(all as u64))
+                " hosts are drawn, those of pairs that are not online first"
                 @if hidden > 0 { ", without " (grouped(hidden as u64)) " of their friendships" } "."
             }
         }

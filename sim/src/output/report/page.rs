@@ -1,7 +1,7 @@
 //! The page: its head, its sections, in the order in which a person asks.
 
 use super::chart::{clock, grouped, micros};
-use super::{Report, Summary, network, tables, times};
+use super::{Messages, Report, Summary, network, tables, times};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -36,7 +36,10 @@ pub(super) fn page(report: &Report, summary: &Summary) -> Markup {
                     (section("tables", "Table occupancy", tables::occupancy(summary)))
                     (section("probes", "Probes", tables::probes(summary)))
                 }
-                footer { "bluering-sim " (env!("CARGO_PKG_VERSION")) ". Times are those of the simulated world; its clock starts at 1 s." }
+                footer {
+                    "bluering-sim " (env!("CARGO_PKG_VERSION"))
+                    ". Times are those of the simulated world; its clock starts at 1 s."
+                }
             }
         }
     }
@@ -60,7 +63,8 @@ fn header(summary: &Summary) -> Markup {
                 p class="verdict good" { "All rules held" }
             } @else {
                 p class="verdict bad" {
-                    (grouped(summary.violation_count)) @if summary.violation_count == 1 { " violation" } @else { " violations" }
+                    (grouped(summary.violation_count))
+                    @if summary.violation_count == 1 { " violation" } @else { " violations" }
                 }
             }
             @if !summary.replay_command.is_empty() { p class="command" { code { (summary.replay_command) } } }
@@ -71,20 +75,32 @@ fn header(summary: &Summary) -> Markup {
 fn tiles(report: &Report, summary: &Summary) -> Markup {
     let (online, messages) = (&summary.online, &report.messages);
     let time = |millis: u64| if online.pairs == 0 { "–".to_owned() } else { micros(millis * 1000) };
+    let tiles = [
+        ("hosts", grouped(summary.nodes.into()), format!("{} pairs of friends", grouped(summary.pairs.len() as u64))),
+        (
+            "virtual time",
+            clock(summary.took.as_secs_f64()),
+            format!("{} node-seconds", grouped(summary.took.as_secs() * u64::from(summary.nodes))),
+        ),
+        ("online, median", time(online.p50), format!("95 %: {}, slowest: {}", time(online.p95), time(online.max))),
+        ("packets", grouped(summary.packets), format!("{} events", grouped(summary.events))),
+        ("messages", grouped(messages.said), messages.words()),
+        ("hash", format!("{:016x}", summary.hash), "equal runs have equal hashes".to_owned()),
+    ];
     html! {
         dl class="tiles" {
-            (tile("hosts", &grouped(summary.nodes.into()), &format!("{} pairs of friends", grouped(summary.pairs.len() as u64))))
-            (tile("virtual time", &clock(summary.took.as_secs_f64()), &format!("{} node-seconds", grouped(summary.took.as_secs() * u64::from(summary.nodes)))))
-            (tile("online, median", &time(online.p50), &format!("95 %: {}, slowest: {}", time(online.p95), time(online.max))))
-            (tile("packets", &grouped(summary.packets), &format!("{} events", grouped(summary.events))))
-            (tile("messages", &grouped(messages.said), &format!("{} heard, {} receipts, {} refused", grouped(messages.heard), grouped(messages.receipts), grouped(messages.refused))))
-            (tile("hash", &format!("{:016x}", summary.hash), "equal runs have equal hashes"))
+            @for (name, value, more) in tiles {
+                div { dt { (name) } dd class="value" { (value) } dd class="more" { (more) } }
+            }
         }
     }
 }
 
-fn tile(name: &str, value: &str, more: &str) -> Markup {
-    html! { div { dt { (name) } dd class="value" { (value) } dd class="more" { (more) } } }
+impl Messages {
+    fn words(&self) -> String {
+        let [heard, receipts, refused] = [self.heard, self.receipts, self.refused].map(grouped);
+        format!("{heard} heard, {receipts} receipts, {refused} refused")
+    }
 }
 
 fn violations(report: &Report, summary: &Summary) -> Markup {
@@ -93,7 +109,9 @@ fn violations(report: &Report, summary: &Summary) -> Markup {
             section id="violations" class="bad" aria-labelledby="violations-heading" {
                 h2 id="violations-heading" { "Violations" }
                 @if summary.violation_count > summary.violations.len() as u64 {
-                    p class="note" { "The first " (summary.violations.len()) " of " (grouped(summary.violation_count)) "." }
+                    p class="note" {
+                        "The first " (summary.violations.len()) " of " (grouped(summary.violation_count)) "."
+                    }
                 }
                 @for (i, violation) in summary.violations.iter().enumerate() {
                     details open[i == 0] {

@@ -71,6 +71,7 @@ pub(super) fn reasons(title: &str, none: &str, reasons: &Reasons, packets: u64) 
 }
 
 const ROW: f64 = 24.0;
+const WORDS: &str = "Median and 95th percentile from sending to handling.";
 /// Room for names at the left of the bars, and for numbers at the right.
 const NAMES: f64 = LEFT + 116.0;
 const NUMBERS: f64 = RIGHT - 210.0;
@@ -95,7 +96,10 @@ pub(super) fn latency(report: &Report) -> Markup {
             @let (start, end) = (x.at(log((*p50).max(from))), x.at(log((*p95).max(from))));
             text class="name" x=(px(NAMES - 12.0)) y=(px(y + 14.0)) text-anchor="end" { (kind.name()) }
             rect class="span" x=(px(start)) y=(px(y + 6.0)) width=(px((end - start).max(1.0))) height="8" rx="4" {
-                title { (format!("{}: half within {}, 95 % within {}, all within {}", kind.name(), micros(*p50), micros(*p95), micros(*max))) }
+                title {
+                    (kind.name()) ": half within " (micros(*p50)) ", 95 % within " (micros(*p95))
+                    ", all within " (micros(*max))
+                }
             }
             circle class="median" cx=(px(start)) cy=(px(y + 10.0)) r="5" {}
             text class="value" x=(px(WIDTH - 124.0)) y=(px(y + 14.0)) text-anchor="end" { (micros(*p50)) }
@@ -106,7 +110,7 @@ pub(super) fn latency(report: &Report) -> Markup {
     };
     html! {
         @if all.is_empty() { p class="note" { "No datagram was handled." } } @else {
-            (svg("latency-chart", bottom + 26.0, "Latency by kind of packet", "Median and 95th percentile from sending to handling.", &inside))
+            (svg("latency-chart", bottom + 26.0, "Latency by kind of packet", WORDS, &inside))
         }
     }
 }
@@ -160,7 +164,10 @@ pub(super) fn occupancy(summary: &Summary) -> Markup {
                         td class="number" { (grouped(table.used)) " of " (grouped(table.capacity)) }
                         td class="number" { (table.host) }
                         td class="number" { @if table.samples > 0 { (clock(table.at as f64 / 1e6)) } @else { "–" } }
-                        td { @if table.samples > 0 { (bar(table.sum as f64, table.samples as f64 * 1e6, "")) } @else { "–" } }
+                        td {
+                            @if table.samples > 0 { (bar(table.sum as f64, table.samples as f64 * 1e6, "")) }
+                            @else { "–" }
+                        }
                     }
                 } }
             } }

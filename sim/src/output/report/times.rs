@@ -44,8 +44,14 @@ pub(super) fn online(report: &Report, summary: &Summary) -> Markup {
     html! {
         (svg("online-chart", 262.0, "Pairs online over time", &words, &inside))
         ul class="legend" {
-            li { span class="swatch now" {} "online now: " b { (grouped(now.into())) } " of " (grouped(all.into())) " at the end, " (percent(now.into(), all.into())) }
-            li { span class="swatch ever" {} "ever online: " b { (grouped(ever.into())) } ", " (percent(ever.into(), all.into())) }
+            li {
+                span class="swatch now" {} "online now: " b { (grouped(now.into())) }
+                " of " (grouped(all.into())) " at the end, " (percent(now.into(), all.into()))
+            }
+            li {
+                span class="swatch ever" {} "ever online: " b { (grouped(ever.into())) }
+                ", " (percent(ever.into(), all.into()))
+            }
         }
     }
 }
