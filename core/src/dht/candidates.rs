@@ -2,7 +2,8 @@
 //!
 //! The table is a queue and a short memory at once. A node that was asked stays in it, so that eight neighbours who all
 //! name it make us ask once; the pauses grow while it does not answer. When the table is full, who was asked longest
-//! ago makes room first, then who waits and is farthest from us.
+//! ago makes room first, then who has waited longest: in a flood of newcomers, neither a queue nor keys near ours keep
+//! others out.
 //!
 //! A *target*, a node whose own key is searched, is sent to again by itself. Two hosts behind address translators that
 //! let in only who was sent to meet when both keep sending: what the first sends is lost, but opens the way for what
@@ -125,7 +126,7 @@ impl<'s> Candidates<'s> {
             self.mem.iter_mut().find(|known| known.state != State::Vacant && known.node.key == node.key)
         {
             known.renew(new);
-        } else if let Some(i) = self.place_for(&new) {
+        } else if let Some(i) = self.place_for() {
             self.mem[i] = new;
         }
     }
@@ -157,7 +158,7 @@ impl<'s> Candidates<'s> {
     /// Marked as sent.
     pub(super) fn poll(&mut self, now: Instant, may_urgent: bool, may_waiting: bool) -> Option<(Candidate, bool)> {
         let urgent = if may_urgent { self.oldest(State::Urgent) } else { None };
-        let i = urgent.or_else(|| if may_waiting { self.oldest(State::Waiting) } else { None })?;
+        let i = urgent.or_else(|| if may_waiting { self.newest_waiting() } else { None })?;
         let candidate = &mut self.mem[i];
         let queued = *candidate;
         candidate.state = State::Sent;
@@ -188,7 +189,13 @@ impl<'s> Candidates<'s> {
         queued.min_by_key(|(_, known)| known.at).map(|(i, _)| i)
     }
 
-    fn place_for(&self, new: &Candidate) -> Option<usize> {
+    /// Who came last is served first: in a flood, whoever asks again has a chance, and no queue to stand in.
+    fn newest_waiting(&self) -> Option<usize> {
+        let queued = self.mem.iter().enumerate().filter(|(_, known)| known.state == State::Waiting);
+        queued.max_by_key(|(_, known)| known.at).map(|(i, _)| i)
+    }
+
+    fn place_for(&self) -> Option<usize> {
         if let Some(i) = self.mem.iter().position(|known| known.state == State::Vacant) {
             return Some(i);
         }
@@ -196,9 +203,7 @@ impl<'s> Candidates<'s> {
         if let Some((i, _)) = sent.min_by_key(|(_, known)| (known.repeats_at().is_some(), known.at)) {
             return Some(i);
         }
-        let waiting = self.mem.iter().enumerate().filter(|(_, known)| known.state == State::Waiting);
-        let (i, farthest) = waiting.max_by_key(|(_, known)| known.node.key.distance(&self.me))?;
-        (new.state == State::Urgent || new.node.key.is_closer(&farthest.node.key, &self.me)).then_some(i)
+        self.oldest(State::Waiting)
     }
 }
 

@@ -16,6 +16,8 @@ const REMOVE_AFTER: Duration = Duration::from_secs(182);
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// An answer that is late by this much lets us try the node's other addresses.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
+/// A node that answers under another key than within this time before is one that changes its key too often.
+pub(super) const RENAMED_AFTER: Duration = Duration::from_secs(10);
 /// Time between two requests of ours to one node: 20 in a second at most, whatever is searched.
 pub(super) const PEER_GAP: Duration = Duration::from_millis(50);
 

@@ -37,7 +37,7 @@ use candidates::{Candidates, Packet};
 use closelist::CloseList;
 use core::ops::Range;
 use core::time::Duration;
-use entry::{BAD_AFTER, insert_closest};
+use entry::{BAD_AFTER, RENAMED_AFTER, insert_closest};
 use limit::Tokens;
 use rand_core::Rng;
 use request_id::RequestIds;
@@ -52,8 +52,6 @@ const NEWCOMER_BURST: u32 = 32;
 const NAMED_EVERY: Duration = Duration::from_millis(10);
 /// And this many at once: enough for every search of many friends to start at full speed.
 const NAMED_BURST: u32 = 128;
-/// A node that others name is not asked while somebody with another key has answered from its address within this time.
-const RENAMED_AFTER: Duration = Duration::from_secs(10);
 /// Bootstrap info is answered once in this time: the request proves no address.
 const INFO_EVERY: Duration = Duration::from_millis(50);
 /// And this many at once.

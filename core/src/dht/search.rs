@@ -5,7 +5,7 @@
 //! his key hear from him first. Intervals grow with the age of the search, and stop mattering once the friend himself
 //! has answered.
 
-use super::entry::{NodeEntry, PEER_GAP};
+use super::entry::{NodeEntry, PEER_GAP, RENAMED_AFTER};
 use crate::crypto::PublicKey;
 use crate::time::Instant;
 use crate::wire::NodeInfo;
@@ -78,8 +78,13 @@ impl Search {
 
     /// Takes over a node that is known from another list.
     pub(super) fn hear_entry(&mut self, entry: &NodeEntry, now: Instant, asked_key: Option<Instant>) {
-        let asked_key = asked_key.unwrap_or(Instant::ZERO);
-        // One node per address: whoever answered there before has changed its key.
+        let mut asked_key = asked_key.unwrap_or(Instant::ZERO);
+        // One node per address: whoever answered there before has changed its key. If it did so just now, it is not
+        // asked at once under the new one: two keys of one address would take turns for ever.
+        let before = self.nodes.iter().find(|known| known.entry.at == entry.at && known.entry.key != entry.key);
+        if let Some(before) = before.filter(|before| !now.reached(before.entry.heard, RENAMED_AFTER)) {
+            asked_key = asked_key.max(before.asked_key);
+        }
         self.nodes.retain(|known| known.entry.at != entry.at || known.entry.key == entry.key);
         if let Some(known) = self.nodes.iter_mut().find(|known| known.entry.key == entry.key) {
             known.entry.hear(entry.at, entry.heard);

@@ -1,6 +1,5 @@
-//! The DHT machine alone and in small networks, in virtual time.
+//! The DHT machine alone, with packets made by hand. Whole networks are in the simulator's tests.
 
-mod network;
 mod service;
 mod tables;
 mod world;

@@ -187,10 +187,10 @@ impl Flooder {
         let number = u64::from_be_bytes(*number);
         let Some(node) = self.scout.at(from) else { return };
         let sender = self.sender(number);
-        if let Some((ping_id, false)) = sender.ping_id(&node.key, bytes) {
-            if self.pace.take(cx.now) {
-                cx.send(from, sender.announce(&node.key, ping_id, number.to_be_bytes()));
-            }
+        if let Some((ping_id, false)) = sender.ping_id(&node.key, bytes)
+            && self.pace.take(cx.now)
+        {
+            cx.send(from, sender.announce(&node.key, ping_id, number.to_be_bytes()));
         }
     }
 }

@@ -136,10 +136,10 @@ impl Actor for Liars {
                     cx.send(from, answer);
                 }
             }
-        } else if self.pace.take(cx.now) {
-            if let Some((to, bytes)) = self.relay.pass_on(core::slice::from_ref(me), from, bytes, cx.rng) {
-                cx.send(to, bytes);
-            }
+        } else if self.pace.take(cx.now)
+            && let Some((to, bytes)) = self.relay.pass_on(core::slice::from_ref(me), from, bytes, cx.rng)
+        {
+            cx.send(to, bytes);
         }
     }
 

@@ -230,6 +230,12 @@ impl Link {
         &self.spec
     }
 
+    /// Whether nothing here depends on chance or on other packets, so that it does not matter who is first.
+    #[must_use]
+    pub const fn is_calm(&self) -> bool {
+        self.calm
+    }
+
     /// Lets it behave differently from now on: another line, which is free and good. Packets on their way arrive as
     /// they would have; later ones may overtake them.
     pub fn set_spec(&mut self, spec: LinkSpec) {

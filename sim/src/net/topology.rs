@@ -206,10 +206,34 @@ pub struct Flight {
     pub damage: Option<Damage>,
     /// Where it seems to come from.
     pub source: Endpoint,
+    /// At `at` it reaches another line, and is to be taken [onward](Net::onward). `None` when it arrives then.
+    pub leg: Option<Leg>,
     gate: Gate,
 }
 
+/// The lines that a datagram still has to cross.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    from: HostId,
+    next: Line,
+}
+
+/// The lines of a way, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Up,
+    Region,
+    Pair,
+    Down,
+}
+
 impl Flight {
+    /// Goes on with a datagram that has reached a line at `at`.
+    #[must_use]
+    pub const fn resumed(at: Instant, source: Endpoint, gate: Gate, leg: Leg) -> Self {
+        Self { at, twin: None, damage: None, source, leg: Some(leg), gate }
+    }
+
     /// Where it will enter.
     #[must_use]
     pub const fn gate(&self) -> Gate {
@@ -386,7 +410,7 @@ impl Net {
             let nat_box = &mut self.nats[id as usize];
             if let Some(owner) = nat_box.inside.get(&to.ip()) {
                 let gate = Gate(*owner, to.port());
-                return Ok(Flight { at: now + LAN_DELAY, twin: None, damage: None, source, gate });
+                return Ok(Flight { at: now + LAN_DELAY, twin: None, damage: None, source, leg: None, gate });
             }
             source = nat_box.nat.outbound(now, source, to).ok_or(NetDrop::NoPort)?;
             if to.ip() == nat_box.nat.external() {
@@ -394,7 +418,7 @@ impl Net {
                     return Err(NetDrop::Filtered);
                 }
                 let gate = Gate(Owner::Nat(id), to.port());
-                return Ok(Flight { at: now + LAN_DELAY, twin: None, damage: None, source, gate });
+                return Ok(Flight { at: now + LAN_DELAY, twin: None, damage: None, source, leg: None, gate });
             }
             level = nat_box.outer;
         }
@@ -472,6 +496,43 @@ impl Net {
         Ok(host)
     }
 
+    /// Takes a datagram over the next line, and over all behind it that are calm. A line where it matters who is first
+    /// is crossed when the datagram has reached it: a slow sender must not hold up a fast one.
+    ///
+    /// # Errors
+    /// The reason, when it is lost there.
+    pub fn onward(&mut self, flight: &mut Flight, len: u32) -> Result<(), NetDrop> {
+        let now = flight.at;
+        let (to_site, to_host) = self.site_of(flight.gate.0);
+        while let Some(Leg { from, next }) = flight.leg {
+            let from_site = self.hosts[from as usize].site as usize;
+            let (line, then) = match next {
+                Line::Up => (Some(&mut self.sites[from_site].up), Some(Line::Region)),
+                Line::Region => {
+                    let regions = (self.sites[from_site].region, self.sites[to_site].region);
+                    (self.regions.get_mut(&regions), Some(Line::Pair))
+                }
+                Line::Pair => (to_host.and_then(|to| self.pairs.get_mut(&(from, to))), Some(Line::Down)),
+                Line::Down => (Some(&mut self.sites[to_site].down), None),
+            };
+            match line {
+                Some(line) if !line.is_calm() && flight.at > now => return Ok(()),
+                Some(line) => cross(line, flight, len)?,
+                None if next == Line::Region => delay(flight, self.backbone),
+                None => {}
+            }
+            flight.leg = then.map(|next| Leg { from, next });
+        }
+        Ok(())
+    }
+
+    fn site_of(&self, owner: Owner) -> (usize, Option<HostId>) {
+        match owner {
+            Owner::Host(host) => (self.hosts[host as usize].site as usize, Some(host)),
+            Owner::Nat(nat) => (self.nats[nat as usize].site as usize, None),
+        }
+    }
+
     /// Crosses the lines between two sites.
     fn travel(
         &mut self,
@@ -482,26 +543,12 @@ impl Net {
         len: u32,
     ) -> Result<Flight, NetDrop> {
         let from_site = self.hosts[from as usize].site as usize;
-        let (to_site, to_host) = match gate.0 {
-            Owner::Host(host) => (self.hosts[host as usize].site as usize, Some(host)),
-            Owner::Nat(nat) => (self.nats[nat as usize].site as usize, None),
-        };
+        let (to_site, _) = self.site_of(gate.0);
         if !self.cuts.is_empty() && self.is_cut(from, from_site, gate.0, to_site) {
             return Err(NetDrop::Cut);
         }
-        let mut flight = Flight { at: now, twin: None, damage: None, source, gate };
-        cross(&mut self.sites[from_site].up, &mut flight, len)?;
-        let regions = (self.sites[from_site].region, self.sites[to_site].region);
-        match self.regions.get_mut(&regions) {
-            Some(line) => cross(line, &mut flight, len)?,
-            None => delay(&mut flight, self.backbone),
-        }
-        if !self.pairs.is_empty()
-            && let Some(line) = to_host.and_then(|to| self.pairs.get_mut(&(from, to)))
-        {
-            cross(line, &mut flight, len)?;
-        }
-        cross(&mut self.sites[to_site].down, &mut flight, len)?;
+        let mut flight = Flight::resumed(now, source, gate, Leg { from, next: Line::Up });
+        self.onward(&mut flight, len)?;
         Ok(flight)
     }
 

@@ -121,7 +121,9 @@ impl Edit {
             }
             Self::Zero(from, to) => edited.rewrite(|values| {
                 let range = range(*from, *to, values.len());
-                values[range].iter_mut().fold(false, |any, value| core::mem::take(value) != 0 || any)
+                let any = values[range.clone()].iter().any(|value| *value != 0);
+                values[range].fill(0);
+                any
             }),
             Self::Lower(at, to) => edited.rewrite(|values| {
                 values.get_mut(*at as usize).is_some_and(|value| core::mem::replace(value, *to) > *to)
@@ -150,7 +152,9 @@ fn end_after(broken: &Violation) -> Edit {
 
 /// Adds `ids`; whether one was new.
 fn add(set: &mut BTreeSet<u32>, ids: &[u32]) -> bool {
-    ids.iter().fold(false, |any, id| set.insert(*id) || any)
+    let before = set.len();
+    set.extend(ids);
+    set.len() > before
 }
 
 fn range(from: u32, to: u32, len: usize) -> core::ops::Range<usize> {

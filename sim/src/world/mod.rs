@@ -120,7 +120,8 @@ impl<T: Tap> World<T> {
     }
 
     /// Counts what the nodes take from the heap from now on.
-    pub const fn meter_allocations(&mut self, meter: AllocationMeter) {
+    pub fn meter_allocations(&mut self, meter: AllocationMeter) {
+        self.suite.exempt_memory(meter.exempt);
         self.meter = Some(meter);
     }
 
@@ -430,8 +431,12 @@ impl<T: Tap> World<T> {
             Due::Streams => self.run_streams(),
             Due::Arrival(place) => {
                 let Some(flight) = self.wire.queue.land(place) else { return };
-                self.arrive(&flight);
-                self.wire.queue.give_back(flight.bytes);
+                if flight.leg.is_some() {
+                    self.wire.onward(&mut self.tap, self.now, flight);
+                } else {
+                    self.arrive(&flight);
+                    self.wire.queue.give_back(flight.bytes);
+                }
             }
         }
         self.let_eavesdroppers_hear();
@@ -466,7 +471,7 @@ impl<T: Tap> World<T> {
     }
 
     fn arrive(&mut self, flight: &InFlight) {
-        let InFlight { id, from, source, to, gate, ref bytes } = *flight;
+        let InFlight { id, from, source, to, gate, leg: _, ref bytes } = *flight;
         let packet = Packet { id, from, source, to, bytes };
         let host = match self.wire.net.arrive(self.now, gate, source) {
             Ok(host) => host,

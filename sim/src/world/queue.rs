@@ -1,6 +1,6 @@
 //! What happens when: a heap of times, and the datagrams that are on their way.
 
-use crate::net::Gate;
+use crate::net::{Gate, Leg};
 use crate::observe::HostId;
 use crate::rng::SimRng;
 use bluering_core::Endpoint;
@@ -27,6 +27,8 @@ pub(super) struct InFlight {
     pub(super) source: Endpoint,
     pub(super) to: Endpoint,
     pub(super) gate: Gate,
+    /// It has only reached another line.
+    pub(super) leg: Option<Leg>,
     pub(super) bytes: Vec<u8>,
 }
 

@@ -1,7 +1,7 @@
 //! What takes datagrams from hosts: counts them, hashes them, shows them to the watcher, and gives them to the network.
 
 use super::queue::{Due, InFlight, Queue};
-use crate::net::{Net, NetDrop};
+use crate::net::{Flight, Net, NetDrop};
 use crate::observe::{HostId, Observation, Packet, Tap};
 use crate::rng::{Ppm, SimRng};
 use bluering_core::Endpoint;
@@ -94,17 +94,37 @@ impl Wire {
                 self.lost(tap, now, packet, why);
             }
             Ok(flight) => {
-                let twin = flight.twin.map(|at| (at, self.queue.buffer(&buffer)));
-                if let Some(damage) = flight.damage {
-                    damage.apply(&mut buffer);
-                }
-                let arrival = |bytes| InFlight { id, from, source: flight.source, to, gate: flight.gate(), bytes };
-                // The second copy is intact.
-                if let Some((twin, copy)) = twin {
-                    self.queue.push_flight(twin + held, arrival(copy));
-                }
-                self.queue.push_flight(flight.at + held, arrival(buffer));
+                let packet = InFlight { id, from, source, to, gate: flight.gate(), leg: None, bytes: buffer };
+                self.fly(flight, held, packet);
             }
+        }
+    }
+
+    /// A datagram has reached another line on its way.
+    pub(super) fn onward<T: Tap>(&mut self, tap: &mut T, now: Instant, packet: InFlight) {
+        let Some(leg) = packet.leg else { return };
+        let mut flight = Flight::resumed(now, packet.source, packet.gate, leg);
+        match self.net.onward(&mut flight, packet.bytes.len() as u32) {
+            Ok(()) => self.fly(flight, Duration::ZERO, packet),
+            Err(why) => {
+                let InFlight { id, from, source, to, ref bytes, .. } = packet;
+                self.lost(tap, now, Packet { id, from, source, to, bytes }, why);
+                self.queue.give_back(packet.bytes);
+            }
+        }
+    }
+
+    fn fly(&mut self, flight: Flight, held: Duration, mut packet: InFlight) {
+        let twin = flight.twin.map(|at| (at, self.queue.buffer(&packet.bytes)));
+        if let Some(damage) = flight.damage {
+            damage.apply(&mut packet.bytes);
+        }
+        (packet.source, packet.leg) = (flight.source, flight.leg);
+        let InFlight { id, from, source, to, gate, leg, .. } = packet;
+        self.queue.push_flight(flight.at + held, packet);
+        // The second copy is intact.
+        if let Some((at, bytes)) = twin {
+            self.queue.push_flight(at + held, InFlight { id, from, source, to, gate, leg, bytes });
         }
     }
 

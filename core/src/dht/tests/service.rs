@@ -126,33 +126,6 @@ fn loopback_addresses_named_from_outside_are_not_asked() {
     assert!(world.log.iter().all(|s| s.to == STRANGER));
 }
 
-/// Ten thousand strangers who ask once each: all are answered, few are pinged, and nobody who is known suffers.
-#[test]
-fn a_flood_of_strangers_is_met_with_a_bounded_number_of_packets() {
-    let mut world = World::new();
-    world.add();
-    for _ in 0..5 {
-        let i = world.add();
-        world.bootstrap(i, 0);
-    }
-    world.run(Duration::from_secs(20));
-    let key = world.info(0).key;
-    let since = world.now;
-    for n in 0..1000_u32 {
-        let mut stranger = Bench::new(100 + (n % 100) as u8);
-        let at = Endpoint::v4([198, 51, (n / 250) as u8, (n % 250) as u8], 4000);
-        stranger.now = world.now;
-        let request = ping(&mut stranger, &key, 0, Ping { kind: 0, id: 77 });
-        let _ = deliver(&mut world, at, &request);
-        world.run(Duration::from_millis(1));
-    }
-    let strangers = |s: &&super::world::Sent| s.when >= since && s.by == 0 && !s.reply && s.to.port() == 4000;
-    let pings = world.log.iter().filter(strangers).count();
-    assert!((16..=32 + 17).contains(&pings), "{pings} pings in a second");
-    world.run(Duration::from_secs(200));
-    assert_eq!(world.parties[0].dht.nodes(world.now).count(), 5);
-}
-
 /// A searched key that asks us something is pinged at once, however busy we are with others.
 #[test]
 fn a_searched_newcomer_is_pinged_at_once() {

@@ -214,21 +214,18 @@ fn a_target_is_sent_to_by_itself() {
 }
 
 #[test]
-fn a_full_table_of_candidates_prefers_the_urgent_and_the_near() {
+fn a_full_table_of_candidates_prefers_the_urgent_and_the_new() {
     let mut table = Candidates::new(Mem::Borrowed(vec![Candidate::VACANT; 4].leak()));
     let me = key(u64::MAX);
     table.set_me(me);
-    let mut nodes: Vec<_> = (0..8).map(node).collect();
-    nodes.sort_by_key(|n| n.key.distance(&me));
-    // The farthest first: the nearer take their places.
-    nodes.iter().rev().for_each(|n| table.offer(START, *n, me, Packet::Ping, false));
+    let at = |n| START + Duration::from_millis(n);
+    (0..8).for_each(|n| table.offer(at(n), node(n), me, Packet::Ping, false));
     let urgent = node(100);
-    table.offer(START, urgent, me, Packet::Nodes, true);
-    assert_eq!(table.poll(START, true, false).map(|(c, urgent)| (c.node, urgent)), Some((urgent, true)));
-    assert!(table.poll(START, true, false).is_none());
-    let mut waiting: Vec<_> = core::iter::from_fn(|| table.poll(START, true, true)).map(|(c, _)| c.node).collect();
-    waiting.sort_by_key(|n| n.key.distance(&me));
-    assert_eq!(waiting, nodes[..3]);
+    table.offer(at(8), urgent, me, Packet::Nodes, true);
+    assert_eq!(table.poll(at(8), true, false).map(|(c, urgent)| (c.node, urgent)), Some((urgent, true)));
+    assert!(table.poll(at(8), true, false).is_none());
+    let waiting: Vec<_> = core::iter::from_fn(|| table.poll(at(8), true, true)).map(|(c, _)| c.node).collect();
+    assert_eq!(waiting, [node(7), node(6), node(5)]);
     // Those that were sent to make room again.
     (200..204).for_each(|n| table.offer(START, node(n), me, Packet::Nodes, true));
     assert_eq!(core::iter::from_fn(|| table.poll(START, true, false)).count(), 4);

@@ -282,15 +282,6 @@ impl<'s> Announcement<'s> {
     }
 }
 
-#[cfg(test)]
-impl Announcement<'_> {
-    /// Whether we are stored somewhere, and only over living paths.
-    pub(super) fn is_sound(&self, now: Instant, paths: &Paths<'_>, nodes: &PathNodes<'_>) -> bool {
-        let mut stored = self.mem.iter().filter(|node| node.stored).peekable();
-        stored.peek().is_some() && stored.all(|node| paths.is_alive(now, nodes, node.path))
-    }
-}
-
 /// How long we wait before we try again at a node that did not store us: its table may be full, or its ping ids
 /// changed.
 const fn after_refusal(refused: u8) -> Duration {

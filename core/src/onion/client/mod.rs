@@ -19,8 +19,6 @@ mod search;
 mod send;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod world;
 
 pub(crate) use announce::SelfNode;
 pub(crate) use nodes::PathNode;

@@ -238,13 +238,6 @@ impl<'s> Paths<'s> {
     }
 }
 
-#[cfg(test)]
-impl Paths<'_> {
-    pub(super) fn all_distinct(&self) -> bool {
-        self.mem.iter().all(|path| path.id == PathId::NONE || path.distinct)
-    }
-}
-
 /// A fresh key for one hop, so that hops which compare notes do not find the same one.
 fn layer<E: Env>(cx: &mut Cx<'_, '_, E>, hop: &PublicKey) -> Option<(PublicKey, SharedKey)> {
     let pair = KeyPair::generate(cx.suite, cx.rng);

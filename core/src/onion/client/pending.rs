@@ -264,13 +264,6 @@ impl Pending {
     }
 }
 
-#[cfg(test)]
-impl Requests<'_> {
-    pub(super) fn open_sendback(&self) -> Option<u64> {
-        self.mem.iter().find(|entry| entry.stage == Stage::Asked).map(|entry| entry.sendback)
-    }
-}
-
 const fn number(owner: Owner) -> u16 {
     match owner {
         Owner::Ourselves => 0,

@@ -1,6 +1,7 @@
 //! What strangers on the path can send changes nothing.
 
 use super::*;
+use quickcheck::quickcheck;
 
 /// What of a party's sessions an attacker must not change.
 fn picture(party: &Party) -> (Vec<Vec<u8>>, usize, usize, Option<Instant>, u32, usize) {
@@ -127,4 +128,20 @@ fn packets_of_nobody_are_unsolicited() {
     party.receive(&[0x1c; 322], data.from);
     party.receive(&[], data.from);
     assert_eq!(party.drops, [DropReason::Unsolicited, DropReason::UnknownKind, DropReason::UnknownKind]);
+}
+
+quickcheck! {
+    /// No datagram of an unknown sender, and no damaged one of a friend, does more than be dropped.
+    fn noise_is_dropped(kind: u8, noise: Vec<u8>, from_friend: bool) -> bool {
+        let mut world = World::connected(1, [4, 4]);
+        let from = if from_friend { world.alice().endpoint } else { Endpoint::v4([1, 2, 3, 4], 5) };
+        let sizes = [noise.len(), 145, 161, 385, 1400, 28, 2048];
+        let drops = world.bob().drops.len();
+        for len in sizes {
+            let content = noise.iter().copied().chain((0..=255).cycle()).take(len);
+            let bytes: Vec<u8> = [0x18 + kind % 6].into_iter().chain(content).take(2048).collect();
+            if world.bob().receive(&bytes, from).is_some() { return false; }
+        }
+        world.bob().drops.len() == drops + sizes.len() && world.bob().is_established()
+    }
 }

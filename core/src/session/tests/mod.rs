@@ -1,7 +1,7 @@
-//! Sessions against each other over an in-memory link with virtual time.
+//! Sessions against each other over an in-memory link with virtual time: what is to be seen inside of them. Sessions of
+//! whole nodes are in the simulator's tests.
 
 mod attack;
-mod chaos;
 mod opening;
 mod stream;
 
