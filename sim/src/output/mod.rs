@@ -5,12 +5,14 @@
 
 pub mod kinds;
 pub mod pcap;
+pub mod report;
 pub mod timeline;
 pub mod trace;
 mod words;
 
 pub use kinds::{Class, Kind};
 pub use pcap::Capture;
+pub use report::{Report, Summary, TableUse};
 pub use timeline::Timeline;
 pub use trace::Trace;
 

@@ -229,14 +229,7 @@ fn octets(ip: IpAddr) -> [u8; 16] {
 }
 
 fn io_error(why: PcapError) -> io::Error {
-    match why {
-        PcapError::IoError(why) => why,
-        PcapError::IncompleteBuffer
-        | PcapError::InvalidField(_)
-        | PcapError::Utf8Error(_)
-        | PcapError::FromUtf8Error(_)
-        | PcapError::InvalidInterfaceId(_) => io::Error::other(why),
-    }
+    if let PcapError::IoError(why) = why { why } else { io::Error::other(why) }
 }
 
 #[cfg(test)]
