@@ -150,7 +150,8 @@ mod tests {
             let silent = feed.found().is_empty() && (!calm || feed.oracle.parts.len() == 1);
             let key = truth(owner.into()).secret;
             sent(&mut feed, &[&before, &key.as_bytes()[..], &after].concat());
-            silent && feed.findings.total() == 1 && feed.findings.violations()[0].what.contains(&format!("host {owner} "))
+            let whose = format!("host {owner} ");
+            silent && feed.findings.total() == 1 && feed.findings.violations()[0].what.contains(&whose)
         }
     }
 
