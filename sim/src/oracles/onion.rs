@@ -45,7 +45,9 @@ impl Forged {
     fn note(&mut self, id: u64) {
         self.ids.insert(id);
         self.order.push_back(id);
-        if let Some(oldest) = self.order.pop_front_if(|_| self.ids.len() > REMEMBERED) {
+        if self.ids.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
             self.ids.remove(&oldest);
         }
     }
