@@ -3,7 +3,10 @@
 use super::super::fixture::{Feed, any_friend, audited, chat, truth, watched};
 use super::*;
 use crate::World;
+use crate::net::{Cut, Part};
+use crate::oracles::Probe;
 use bluering_core::{FriendId, MessageKind};
+use core::time::Duration;
 
 /// Host 1 talks to host 2; `story` goes wrong so often, in this rule.
 struct Story {
@@ -132,6 +135,27 @@ fn a_host_that_sleeps_has_not_read_either() {
     asleep.changed(2, Change::Deaf).said(1).changed(2, Change::Suspended).changed(2, Change::Hearing).receipt(1);
     assert_eq!(asleep.audited(), []);
     assert_eq!(asleep.changed(2, Change::Resumed).delivered(1).audited(), []);
+}
+
+/// A session ends with unacknowledged messages while the sender's application does not read; the next session
+/// acknowledges others before it reads again.
+#[test]
+fn a_later_session_does_not_vouch_for_an_earlier_one() {
+    let mut world = watched(vec![Box::new(Delivery::default())]);
+    chat(&mut world);
+    world.set_reading(0, false);
+    let cut = world.net_mut().cut(Cut { from: Part::Hosts(vec![0]), to: Part::All });
+    (0..3_u8).for_each(|i| assert!(world.say(0, 1, &[b'a', i]).is_ok()));
+    world.run_for(Duration::from_secs(60));
+    world.net_mut().mend(cut);
+    world.run_for(Duration::from_secs(90));
+    (0..3_u8).for_each(|i| assert!(world.say(0, 1, &[b'b', i]).is_ok()));
+    world.run_for(Duration::from_secs(10));
+    world.set_reading(0, true);
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(world.tap.probes.get(Probe::Undelivered), 3);
+    Watch::audit(&mut world);
+    assert_eq!(found(&world.tap.findings), []);
 }
 
 #[test]

@@ -4,9 +4,9 @@
 //! knows its sender's address, so neither the datagram nor what the relay makes of it may show the sender's key. And
 //! whoever sends a datagram knows its receiver's address, so it may not show the receiver's key.
 //!
-//! One key is no betrayal: an onion data request (0x85) names in clear for whom it is. Whoever looks for a friend may by
-//! chance choose that very friend as a relay, whose datagram then shows its own key; but nobody can tell it from all the
-//! other relays that this friend's data requests come through. Only as the address of the receiver it may not stand.
+//! One key is no betrayal: an onion data request (0x85) names in clear for whom it is. Whoever looks for a friend may
+//! by chance choose that very friend as a relay, whose datagram then shows its own key; but nobody can tell it from all
+//! the other relays that this friend's data requests come through. Only its receiver's key it may not show.
 //!
 //! Nor is an announcement that its receiver cannot open: nodes may still name the DHT key that a host had before its
 //! last start, at the host's address. Where it announces itself it cannot know that this is itself, and nobody else can
@@ -153,6 +153,7 @@ mod tests {
     fn handled(from: HostId, to: HostId, bytes: &[u8], reply: Option<&[u8]>) -> Vec<(Rule, Option<HostId>)> {
         let mut feed = feed();
         let packet = packet(from, to, bytes);
+        feed.see(&Observation::Sent { packet, answers: None });
         feed.see(&Observation::Handled { host: to, packet, disposition: Disposition::Consumed, reply });
         feed.found()
     }
