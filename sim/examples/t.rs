@@ -49,8 +49,14 @@ fn main() {
             f64::from(o.nodes) * o.took.as_secs_f64() / e,
             if a.len() > 5 { format!("{:?}", o.violations) } else { String::new() }
         );
-        if let Some(t) = s.table { let t = t(&plan, &o); println!("{}", t.head.join(" | ")); for r in t.rows { println!("{}", r.join(" | ")); } }
-    for v in o.violations.iter().take(3) {
+        if let Some(t) = s.table {
+            let t = t(&plan, &o);
+            println!("{}", t.head.join(" | "));
+            for r in t.rows {
+                println!("{}", r.join(" | "));
+            }
+        }
+        for v in o.violations.iter().take(3) {
             println!("   {v:?}");
         }
     }

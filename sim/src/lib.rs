@@ -9,6 +9,7 @@
 //! | [`actor`], [`observe`] | hosts that are no nodes; what watchers see |
 //! | [`adversaries`] | who means the network ill |
 //! | [`oracles`] | what must hold in every run |
+//! | [`output`] | what a person looks at afterwards |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
@@ -21,6 +22,7 @@ mod env;
 pub mod net;
 pub mod observe;
 pub mod oracles;
+pub mod output;
 pub mod plan;
 pub mod replay;
 pub mod rng;

@@ -25,7 +25,10 @@ impl Kind {
 }
 
 /// A program of the system.
-pub(crate) fn in_path(program: &str) -> Outcome<PathBuf> {
+///
+/// # Errors
+/// When it is missing: what to install.
+pub fn in_path(program: &str) -> Outcome<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file());

@@ -8,6 +8,7 @@ pub(super) fn public_key(secret: &SecretKey) -> PublicKey {
     for (byte, secret) in public.0.iter_mut().zip(secret.as_bytes()) {
         *byte = secret ^ 0xa5;
     }
+    // Public keys have 255 bits; others are refused as friends.
     public.0[31] &= 0x7f;
     public
 }

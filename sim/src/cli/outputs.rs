@@ -1,0 +1,134 @@
+//! The files that a run can write, and the timeline of what it broke.
+
+use super::Failure;
+use super::guard::{self, Ran};
+use super::options::ShowOptions;
+use super::show;
+use bluering_sim::observe::Tap;
+use bluering_sim::oracles::{Rule, Violation};
+use bluering_sim::output::{Capture, Report, Summary, TableUse, Timeline, Trace};
+use bluering_sim::replay::Case;
+use bluering_sim::run::START;
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+type Shared<T> = Rc<RefCell<T>>;
+type Writer = BufWriter<File>;
+
+/// What watches a run.
+#[derive(Default)]
+pub(super) struct Outputs {
+    capture: Option<(PathBuf, Shared<Capture<Writer>>)>,
+    trace: Option<(PathBuf, Shared<Trace<Writer>>)>,
+    report: Option<(PathBuf, Shared<Report>)>,
+}
+
+/// So long after a violation its timeline goes on.
+const AFTERWARDS: u64 = 200;
+
+impl Outputs {
+    /// Opens the files that were asked for.
+    pub(super) fn open(case: &Case, show: &ShowOptions) -> Result<Self, Failure> {
+        let capture = show.pcap.as_deref().map(|path| {
+            let capture = Capture::new(create(path)?, &show::title(case)).map_err(|why| Failure::file(path, why))?;
+            Ok::<_, Failure>((path.to_path_buf(), shared(capture)))
+        });
+        let trace =
+            show.trace.as_deref().map(|path| Ok::<_, Failure>((path.to_path_buf(), shared(Trace::new(create(path)?)))));
+        let report = show.report.as_deref().map(|path| {
+            // Only to know now that it can be written.
+            create(path)?;
+            Ok::<_, Failure>((path.to_path_buf(), shared(Report::new())))
+        });
+        Ok(Self { capture: capture.transpose()?, trace: trace.transpose()?, report: report.transpose()? })
+    }
+
+    /// What the run is to show everything to.
+    pub(super) fn sinks(&self) -> Vec<Box<dyn Tap>> {
+        let mut sinks: Vec<Box<dyn Tap>> = Vec::new();
+        sinks.extend(self.capture.iter().map(|(_, tap)| Box::new(Rc::clone(tap)) as Box<dyn Tap>));
+        sinks.extend(self.trace.iter().map(|(_, tap)| Box::new(Rc::clone(tap)) as Box<dyn Tap>));
+        sinks.extend(self.report.iter().map(|(_, tap)| Box::new(Rc::clone(tap)) as Box<dyn Tap>));
+        sinks
+    }
+
+    /// Writes what is left to write; the timeline of the first violation.
+    pub(super) fn finish(self, case: &Case, ran: &Ran) -> Result<Option<String>, Failure> {
+        if let Some((path, capture)) = self.capture {
+            sole(capture).map_or(Ok(()), |tap| tap.finish().map(drop)).map_err(|why| Failure::file(&path, why))?;
+        }
+        if let Some((path, trace)) = self.trace {
+            sole(trace).map_or(Ok(()), |tap| tap.finish().map(drop)).map_err(|why| Failure::file(&path, why))?;
+        }
+        let seen = ran.broken.first().map(|violation| (violation, timeline(case, violation)));
+        let text = seen.as_ref().map(|(violation, timeline)| timeline.around(violation));
+        if let Some((path, report)) = self.report {
+            if let Some(mut report) = sole(report) {
+                report.timeline = seen.map(|(_, timeline)| timeline).unwrap_or_default();
+                let page = report.render(&told(case, ran));
+                std::fs::write(&path, page).map_err(|why| Failure::file(&path, why))?;
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn shared<T>(tap: T) -> Shared<T> {
+    Rc::new(RefCell::new(tap))
+}
+
+/// The run is over, so nobody else has it.
+fn sole<T>(tap: Shared<T>) -> Option<T> {
+    Rc::into_inner(tap).map(RefCell::into_inner)
+}
+
+fn create(path: &Path) -> Result<Writer, Failure> {
+    File::create(path).map(BufWriter::new).map_err(|why| Failure::file(path, why))
+}
+
+/// The timeline of a violation. It is a window of the last things that happened, so the case runs once more, and ends
+/// where it is broken.
+fn timeline(case: &Case, violation: &Violation) -> Timeline {
+    let mut case = case.clone();
+    let at = violation.at.saturating_sub(START.micros()) / 1000 + AFTERWARDS;
+    if !matches!(violation.rule, Rule::Liveness | Rule::Determinism) {
+        case.overrides.end = Some(case.overrides.end.map_or(at, |end| end.min(at)));
+    }
+    let begin = || {
+        let timeline = shared(Timeline::new());
+        (Rc::clone(&timeline), vec![Box::new(timeline) as Box<dyn Tap>])
+    };
+    let (_, timeline) = guard::run_watched(&case, begin, |timeline, _| sole(timeline));
+    let mut timeline = timeline.flatten().unwrap_or_default();
+    timeline.keep(violation);
+    timeline
+}
+
+/// What the report cannot see itself.
+fn told(case: &Case, ran: &Ran) -> Summary {
+    let (plan, _) = case.resolved();
+    let mut summary = Summary {
+        scenario: case.scenario.name.into(),
+        seed: show::seed(case).unwrap_or(plan.seed),
+        nodes: plan.hosts.len() as u32,
+        violations: ran.broken.clone(),
+        violation_count: ran.count,
+        replay_command: show::command(case),
+        pairs: plan.friends.clone(),
+        bootstrap: plan.bootstrap_nodes(),
+        occupancy: TableUse::default(),
+        ..Summary::default()
+    };
+    if let Some(outcome) = &ran.outcome {
+        summary.took = outcome.took;
+        summary.hash = outcome.hash;
+        summary.events = outcome.events;
+        summary.packets = outcome.packets;
+        summary.online = outcome.online;
+        summary.probes = outcome.probes.iter().map(|(name, hits)| ((*name).to_owned(), *hits)).collect();
+    }
+    summary
+}
