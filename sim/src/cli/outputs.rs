@@ -18,34 +18,48 @@ use std::rc::Rc;
 type Shared<T> = Rc<RefCell<T>>;
 type Writer = BufWriter<File>;
 
-/// What watches a run.
-#[derive(Default)]
+/// The files that were asked for, open.
+pub(super) struct Files {
+    title: String,
+    capture: Option<(PathBuf, Writer)>,
+    trace: Option<(PathBuf, Writer)>,
+    report: Option<PathBuf>,
+}
+
+/// What watches a run. It stays on the run's thread.
 pub(super) struct Outputs {
     capture: Option<(PathBuf, Shared<Capture<Writer>>)>,
     trace: Option<(PathBuf, Shared<Trace<Writer>>)>,
     report: Option<(PathBuf, Shared<Report>)>,
 }
 
-/// So long after a violation its timeline goes on.
+/// So long after a violation its timeline goes on, in milliseconds.
 const AFTERWARDS: u64 = 200;
 
-impl Outputs {
+impl Files {
     /// Opens the files that were asked for.
-    pub(super) fn open(case: &Case, show: &ShowOptions) -> Result<Self, Failure> {
-        let capture = show.pcap.as_deref().map(|path| {
-            let capture = Capture::new(create(path)?, &show::title(case)).map_err(|why| Failure::file(path, why))?;
-            Ok::<_, Failure>((path.to_path_buf(), shared(capture)))
-        });
-        let trace =
-            show.trace.as_deref().map(|path| Ok::<_, Failure>((path.to_path_buf(), shared(Trace::new(create(path)?)))));
-        let report = show.report.as_deref().map(|path| {
-            // Only to know now that it can be written.
-            create(path)?;
-            Ok::<_, Failure>((path.to_path_buf(), shared(Report::new())))
-        });
-        Ok(Self { capture: capture.transpose()?, trace: trace.transpose()?, report: report.transpose()? })
+    pub(super) fn create(case: &Case, show: &ShowOptions) -> Result<Self, Failure> {
+        let open = |path: &PathBuf| Ok::<_, Failure>((path.clone(), create(path)?));
+        let report = show.report.as_ref().map(open).transpose()?.map(|(path, _)| path);
+        let capture = show.pcap.as_ref().map(open).transpose()?;
+        let trace = show.trace.as_ref().map(open).transpose()?;
+        Ok(Self { title: show::title(case), capture, trace, report })
     }
 
+    /// Begins to watch.
+    pub(super) fn watch(self) -> Result<Outputs, Failure> {
+        let Self { title, capture, trace, report } = self;
+        let capture = capture.map(|(path, file)| match Capture::new(file, &title) {
+            Ok(capture) => Ok((path, shared(capture))),
+            Err(why) => Err(Failure::file(&path, why)),
+        });
+        let trace = trace.map(|(path, file)| (path, shared(Trace::new(file))));
+        let report = report.map(|path| (path, shared(Report::new())));
+        Ok(Outputs { capture: capture.transpose()?, trace, report })
+    }
+}
+
+impl Outputs {
     /// What the run is to show everything to.
     pub(super) fn sinks(&self) -> Vec<Box<dyn Tap>> {
         let mut sinks: Vec<Box<dyn Tap>> = Vec::new();

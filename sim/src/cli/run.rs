@@ -2,7 +2,7 @@
 
 use super::guard::{self, Ran};
 use super::options::{ShowOptions, WorldOptions};
-use super::outputs::Outputs;
+use super::outputs::{Files, Outputs};
 use super::{Done, Failure, say, show, verdict};
 use bluering_sim::replay::{Case, ReplayFile};
 use clap::Args;
@@ -34,11 +34,9 @@ pub(super) fn run(options: &Options) -> Done {
 /// Carries out a case, with the outputs that were asked for.
 pub(super) fn run_and_show(case: &Case, show: &ShowOptions) -> Result<Ran, Failure> {
     let begun = Instant::now();
-    let opened = Outputs::open(case, show);
-    // Opened on this thread the watchers could not go to the run's; so the files are opened twice.
-    drop(opened?);
+    let files = Files::create(case, show)?;
     let open = || {
-        let outputs = Outputs::open(case, show);
+        let outputs = files.watch();
         let sinks = outputs.as_ref().map_or_else(|_| Vec::new(), Outputs::sinks);
         (outputs, sinks)
     };
