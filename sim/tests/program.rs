@@ -1,5 +1,7 @@
 //! The program `bluering-sim`, from the outside.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;

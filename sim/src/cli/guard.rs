@@ -120,3 +120,42 @@ impl Tap for Clock {
         self.0.store(at.micros(), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bluering_sim::scenarios::{Scenario, Size};
+
+    const BROKEN: Scenario = Scenario {
+        name: "broken",
+        about: "Panics.",
+        size: Size { nodes: 1, minutes: 1 },
+        plan: |_, size| panic!("no plan for {}", size.nodes),
+        table: None,
+    };
+
+    #[test]
+    fn a_panic_is_a_violation_with_its_words_and_place() {
+        let case = Case::of(&BROKEN, 1);
+        let (ran, closed) = run_watched(&case, || (7, Vec::new()), |watcher, ran| (watcher, ran.count));
+        let Violation { rule, what, .. } = &ran.broken[0];
+        assert_eq!((*rule, closed, ran.outcome.is_none()), (Rule::Panic, Some((7, 1)), true));
+        assert!(what.starts_with("no plan for 1 at sim/src/cli/guard.rs:"), "{what}");
+        let mut again = run(&case);
+        assert!(bluering_sim::replay::same(&ran.broken[0], &again.broken[0]));
+        compare(&case, &mut again);
+        assert_eq!(again.count, 1);
+    }
+
+    #[test]
+    fn runs_that_differ_are_a_violation() {
+        let seed =
+            |seed| Case { size: Size { nodes: 3, minutes: 1 }, ..Case::of(&bluering_sim::scenarios::ALL[0], seed) };
+        let mut first = run(&seed(1));
+        let before = first.count;
+        compare(&seed(1), &mut first);
+        assert_eq!(first.count, before);
+        compare(&seed(2), &mut first);
+        assert_eq!(first.broken.last().map(|violation| violation.rule), Some(Rule::Determinism));
+    }
+}

@@ -121,7 +121,7 @@ impl Edit {
             }
             Self::Zero(from, to) => edited.rewrite(|values| {
                 let range = range(*from, *to, values.len());
-                values[range].iter_mut().fold(false, |any, value| core::mem::take(value) != 0 || any)
+                values[range].iter_mut().filter(|value| core::mem::take(*value) != 0).count() > 0
             }),
             Self::Lower(at, to) => edited.rewrite(|values| {
                 values.get_mut(*at as usize).is_some_and(|value| core::mem::replace(value, *to) > *to)
@@ -155,7 +155,7 @@ fn end_after(broken: &Violation) -> Edit {
 
 /// Adds `ids`; whether one was new.
 fn add(set: &mut BTreeSet<u32>, ids: &[u32]) -> bool {
-    ids.iter().fold(false, |any, id| set.insert(*id) || any)
+    ids.iter().filter(|id| set.insert(**id)).count() > 0
 }
 
 fn range(from: u32, to: u32, len: usize) -> core::ops::Range<usize> {
