@@ -50,10 +50,18 @@ pub enum MessageKind {
     Action,
 }
 
-/// Something that the application may want to know. Texts are bytes as the friend sent them: UTF-8 by convention only.
+/// An event as [`Node::poll_event`](crate::Node::poll_event) lends it.
+pub type Event<'a> = EventOf<&'a [u8]>;
+
+/// An event that owns its texts: to be kept, or given to another thread.
+#[cfg(feature = "alloc")]
+pub type OwnedEvent = EventOf<alloc::vec::Vec<u8>>;
+
+/// Something that the application may want to know; [`Event`] and `OwnedEvent` are its forms. Texts (`B`) are bytes as
+/// the friend sent them: UTF-8 by convention only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum EventOf<B> {
     /// Whether friends can find us. `Udp` is first given when an onion path has carried an announce answer.
     SelfConnection(Connection),
     /// Somebody who knows our Tox ID wants to be a friend. Accept with [`Node::accept`](crate::Node::accept), or do
@@ -62,7 +70,7 @@ pub enum Event<'a> {
         /// Their long-term key.
         key: PublicKey,
         /// Their words.
-        message: &'a [u8],
+        message: B,
     },
     /// A friend comes online or goes offline.
     FriendConnection {
@@ -76,14 +84,14 @@ pub enum Event<'a> {
         /// Who.
         friend: FriendId,
         /// At most 128 bytes.
-        name: &'a [u8],
+        name: B,
     },
     /// A friend's status message.
     FriendStatusMessage {
         /// Who.
         friend: FriendId,
         /// At most 1007 bytes.
-        text: &'a [u8],
+        text: B,
     },
     /// A friend's status.
     FriendStatus {
@@ -106,21 +114,21 @@ pub enum Event<'a> {
         /// Text or action.
         kind: MessageKind,
         /// 1 to 1372 bytes.
-        text: &'a [u8],
+        text: B,
     },
     /// A lossless packet that applications define.
     LosslessPacket {
         /// From whom.
         friend: FriendId,
         /// 1 to 1373 bytes, the first of them 160 to 191.
-        data: &'a [u8],
+        data: B,
     },
     /// A lossy packet that applications define.
     LossyPacket {
         /// From whom.
         friend: FriendId,
         /// 1 to 1373 bytes, the first of them 200 to 254.
-        data: &'a [u8],
+        data: B,
     },
     /// A message has arrived at the friend's client.
     ReadReceipt {
@@ -143,4 +151,40 @@ pub enum Event<'a> {
         /// For whom.
         friend: FriendId,
     },
+}
+
+#[cfg(feature = "alloc")]
+impl Event<'_> {
+    /// A copy that owns its texts.
+    #[must_use]
+    pub fn to_owned(&self) -> OwnedEvent {
+        match *self {
+            Self::SelfConnection(connection) => EventOf::SelfConnection(connection),
+            Self::FriendRequest { key, message } => EventOf::FriendRequest { key, message: message.to_vec() },
+            Self::FriendConnection { friend, connection } => EventOf::FriendConnection { friend, connection },
+            Self::FriendName { friend, name } => EventOf::FriendName { friend, name: name.to_vec() },
+            Self::FriendStatusMessage { friend, text } => EventOf::FriendStatusMessage { friend, text: text.to_vec() },
+            Self::FriendStatus { friend, status } => EventOf::FriendStatus { friend, status },
+            Self::FriendTyping { friend, typing } => EventOf::FriendTyping { friend, typing },
+            Self::Message { friend, kind, text } => EventOf::Message { friend, kind, text: text.to_vec() },
+            Self::LosslessPacket { friend, data } => EventOf::LosslessPacket { friend, data: data.to_vec() },
+            Self::LossyPacket { friend, data } => EventOf::LossyPacket { friend, data: data.to_vec() },
+            Self::ReadReceipt { friend, message } => EventOf::ReadReceipt { friend, message },
+            Self::Undelivered { friend, first, last } => EventOf::Undelivered { friend, first, last },
+            Self::Writable { friend } => EventOf::Writable { friend },
+        }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owned_event_says_the_same() {
+        let (key, text) = (PublicKey([7; 32]), std::vec::Vec::from(b"hi"));
+        let request = Event::FriendRequest { key, message: &text }.to_owned();
+        assert_eq!(request, OwnedEvent::FriendRequest { key, message: text });
+        assert_eq!(Event::SelfConnection(Connection::Udp).to_owned(), EventOf::SelfConnection(Connection::Udp));
+    }
 }

@@ -43,7 +43,9 @@ pub mod wire;
 
 pub use cx::{Env, Parts};
 pub use endpoint::Endpoint;
-pub use event::{Connection, Event, MessageKind, UserStatus};
+#[cfg(feature = "alloc")]
+pub use event::OwnedEvent;
+pub use event::{Connection, Event, EventOf, MessageKind, UserStatus};
 pub use frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
 pub use node::*;
 pub use stats::{DropReason, Stats};

@@ -164,9 +164,12 @@ impl Outbox {
         self.last += 1;
     }
 
-    /// Everything up to `tag` is acknowledged.
+    /// Everything of the present session up to `tag` is acknowledged. While the end of an earlier session is not
+    /// reported, that waits: what was lost then lies in between.
     pub(crate) fn acknowledged(&mut self, tag: u32) {
-        self.acked = self.acked.max(tag.min(self.last));
+        if tag <= self.lost || self.reported >= self.lost {
+            self.acked = self.acked.max(tag.min(self.last));
+        }
     }
 
     /// The session is gone: what is not acknowledged stays so.

@@ -34,6 +34,8 @@ pub struct SimSuite {
     strength: Strength,
     host: HostSuite,
     shared: Rc<Shared>,
+    /// What it seals is noted in the ledger, when one is kept.
+    honest: bool,
 }
 
 /// Agreed keys that are remembered before the older half is forgotten.
@@ -45,16 +47,26 @@ struct Shared {
     agreed: RefCell<Memory<[u8; 64], [u8; 32]>>,
     ledger: RefCell<Option<Ledger>>,
     agreements: Cell<u64>,
+    exempt: Cell<Option<Exempt>>,
 }
+
+/// Runs a closure without counting what it takes from the heap.
+type Exempt = fn(&mut dyn FnMut());
 
 impl SimSuite {
     /// A suite for a new world; its clones share their memory.
     #[must_use]
     pub fn new(strength: Strength) -> Self {
-        Self { strength, host: HostSuite::new(), shared: Rc::default() }
+        Self { strength, host: HostSuite::new(), shared: Rc::default(), honest: true }
     }
 
-    /// Notes every sealed box from now on.
+    /// The same for adversaries, who may use a nonce as often as they like: their boxes are not noted.
+    #[must_use]
+    pub fn for_adversaries(&self) -> Self {
+        Self { honest: false, ..self.clone() }
+    }
+
+    /// Notes every sealed box of a node from now on.
     pub fn keep_ledger(&self) {
         *self.shared.ledger.borrow_mut() = Some(Ledger::default());
     }
@@ -71,9 +83,25 @@ impl SimSuite {
         self.shared.agreements.get()
     }
 
+    /// What this suite remembers is not the node's: it is not to be counted as the core's memory.
+    pub(crate) fn exempt_memory(&self, exempt: Exempt) {
+        self.shared.exempt.set(Some(exempt));
+    }
+
+    fn remembering<R>(&self, work: impl FnOnce(&Shared) -> R) -> R {
+        let Some(exempt) = self.shared.exempt.get() else { return work(&self.shared) };
+        let (mut work, mut result) = (Some(work), None);
+        exempt(&mut || result = work.take().map(|work| work(&self.shared)));
+        match result {
+            Some(result) => result,
+            None => unreachable!("the meter runs what it is given"),
+        }
+    }
+
     fn public_of(&self, secret: &SecretKey) -> PublicKey {
-        let mut publics = self.shared.publics.borrow_mut();
-        *publics.get_or(secret.as_bytes(), || self.host.public_key(secret))
+        self.remembering(|shared| {
+            *shared.publics.borrow_mut().get_or(secret.as_bytes(), || self.host.public_key(secret))
+        })
     }
 
     fn agree_real(&self, secret: &SecretKey, public: &PublicKey) -> Option<SharedKey> {
@@ -82,11 +110,10 @@ impl SimSuite {
         let mut pair = [0; 64];
         pair[..32].copy_from_slice(&low.0);
         pair[32..].copy_from_slice(&high.0);
-        let mut agreed = self.shared.agreed.borrow_mut();
         // Only good keys are remembered: a key of small order agrees with nobody.
-        agreed
-            .get_or_try(&pair, || Some(*self.host.agree(secret, public)?.as_bytes()))
-            .map(|key| SharedKey::from_bytes(*key))
+        let make = || Some(*self.host.agree(secret, public)?.as_bytes());
+        let key = self.remembering(|shared| shared.agreed.borrow_mut().get_or_try(&pair, make).copied());
+        key.map(SharedKey::from_bytes)
     }
 }
 
@@ -111,8 +138,10 @@ impl Suite for SimSuite {
             Strength::Real => self.host.seal(key, nonce, boxed),
             Strength::Toy => toy::seal(key, nonce, boxed),
         }
-        if let Some(ledger) = self.shared.ledger.borrow_mut().as_mut() {
-            ledger.note(key, nonce, boxed);
+        if self.honest && self.shared.ledger.borrow().is_some() {
+            self.remembering(|shared| {
+                shared.ledger.borrow_mut().iter_mut().for_each(|ledger| ledger.note(key, nonce, boxed));
+            });
         }
     }
 

@@ -142,8 +142,7 @@ impl Oracle for Amplification {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Watch;
-    use super::super::fixture::{Feed, address, chat, found, packet, watched};
+    use super::super::fixture::{Feed, address, audited, chat, packet, watched};
     use super::*;
     use crate::actor::{Actor, ActorCx};
     use crate::net::Place;
@@ -238,7 +237,6 @@ mod tests {
         world.add_actor(&Place::PUBLIC, Box::new(Parrot));
         chat(&mut world);
         world.run_for(Duration::from_secs(60));
-        Watch::audit(&mut world);
-        assert_eq!(found(&world.tap.findings), []);
+        assert_eq!(audited(&mut world), []);
     }
 }

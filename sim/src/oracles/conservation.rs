@@ -72,12 +72,11 @@ impl Oracle for Conservation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Watch;
-    use super::super::fixture::{chat, packet, watched};
+    use super::super::fixture::{audited, chat, packet, watched};
     use super::*;
     use crate::observe::Tap;
 
-    fn audited(false_packets: u32) -> Vec<(Rule, Option<u32>)> {
+    fn run(false_packets: u32) -> Vec<(Rule, Option<u32>)> {
         let mut world = watched(vec![Box::new(Conservation::default())]);
         chat(&mut world);
         for _ in 0..false_packets {
@@ -85,17 +84,16 @@ mod tests {
             let now = world.now();
             world.tap.observe(now, &Observation::Handled { host: 1, packet, disposition, reply: None });
         }
-        Watch::audit(&mut world);
-        world.tap.findings.violations().iter().map(|found| (found.rule, found.host)).collect()
+        audited(&mut world)
     }
 
     #[test]
     fn an_honest_run_balances() {
-        assert_eq!(audited(0), []);
+        assert_eq!(run(0), []);
     }
 
     #[test]
     fn a_packet_that_a_node_did_not_count_is_seen() {
-        assert_eq!(audited(1), [(Rule::Conservation, Some(1))]);
+        assert_eq!(run(1), [(Rule::Conservation, Some(1))]);
     }
 }

@@ -121,8 +121,9 @@ impl Delivery {
         if let Event::Message { text, .. } = *event {
             self.pair(peer, host).delivered(at, hash(text), text, findings);
         } else if let Event::ReadReceipt { message, .. } = *event {
-            let deaf = self.hosts.at(peer).deaf;
-            self.pair(host, peer).receipt(at, message, deaf, findings);
+            // Its node has acknowledged what its application could not read yet.
+            let unread = self.is_out(peer);
+            self.pair(host, peer).receipt(at, message, unread, findings);
         } else if let Event::Undelivered { first, last, .. } = *event {
             self.pair(host, peer).failed(at, (first, last), findings);
         }
@@ -154,7 +155,7 @@ impl Pair {
         findings.report(Rule::Delivery, at, Some(self.to), what);
     }
 
-    fn receipt(&mut self, at: Instant, id: MessageId, deaf: bool, findings: &mut Findings) {
+    fn receipt(&mut self, at: Instant, id: MessageId, unread: bool, findings: &mut Findings) {
         let place = self.said.iter().position(|said| !said.over && said.id == id);
         let wrong = match place.map(|place| &mut self.said[place]) {
             None => Some("never accepted, or long settled"),
@@ -164,7 +165,7 @@ impl Pair {
                     Some("acknowledged already")
                 } else if said.failed {
                     Some("reported as failed already")
-                } else if !(said.delivered || said.excused || deaf) {
+                } else if !(said.delivered || said.excused || unread) {
                     Some("not delivered yet")
                 } else {
                     None

@@ -1,7 +1,6 @@
 //! Each way in which a message can go wrong, and each excuse.
 
-use super::super::Watch;
-use super::super::fixture::{Feed, any_friend, chat, found, truth, watched};
+use super::super::fixture::{Feed, any_friend, audited, chat, truth, watched};
 use super::*;
 use crate::World;
 use bluering_core::{FriendId, MessageKind};
@@ -70,8 +69,7 @@ fn what_was_said_and_read_is_fine() {
     assert!(story.feed.oracle.pairs[0].said.len() < 20, "settled messages are forgotten");
     let mut world = watched(vec![Box::new(Delivery::default())]);
     chat(&mut world);
-    Watch::audit(&mut world);
-    assert_eq!(found(&world.tap.findings), []);
+    assert_eq!(audited(&mut world), []);
 }
 
 #[test]
@@ -126,6 +124,14 @@ fn a_node_acknowledges_what_its_application_has_not_read() {
     let mut deaf = Story::new();
     deaf.changed(2, Change::Deaf).said(1).receipt(1).changed(2, Change::Hearing).delivered(1);
     assert_eq!(deaf.audited(), []);
+}
+
+#[test]
+fn a_host_that_sleeps_has_not_read_either() {
+    let mut asleep = Story::new();
+    asleep.changed(2, Change::Deaf).said(1).changed(2, Change::Suspended).changed(2, Change::Hearing).receipt(1);
+    assert_eq!(asleep.audited(), []);
+    assert_eq!(asleep.changed(2, Change::Resumed).delivered(1).audited(), []);
 }
 
 #[test]

@@ -82,3 +82,9 @@ pub(super) fn chat(world: &mut World<Watch>) {
     }
     world.run_for(Duration::from_secs(30));
 }
+
+/// What there is to say about the world at the end.
+pub(super) fn audited(world: &mut World<Watch>) -> Vec<(Rule, Option<HostId>)> {
+    Watch::audit(world);
+    found(&world.tap.findings)
+}

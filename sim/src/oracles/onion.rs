@@ -8,19 +8,47 @@
 //! chance choose that very friend as a relay, whose datagram then shows its own key; but nobody can tell it from all the
 //! other relays that this friend's data requests come through. Only as the address of the receiver it may not stand.
 //!
-//! Hosts without a node are left out: they send what they like, other people's packets among them.
+//! Nor is an announcement that its receiver cannot open: nodes may still name the DHT key that a host had before its
+//! last start, at the host's address. Where it announces itself it cannot know that this is itself, and nobody else can
+//! tell it from its other announcements.
+//!
+//! Hosts without a node are left out, and so is what relays make of their packets: they send what they like, keys that
+//! they know and other people's packets among it.
 
 use super::{Findings, Oracle, PerHost, Rule};
 use crate::observe::{HostId, Observation, Packet};
 use bluering_core::crypto::{PUBLIC_KEY_LEN, PublicKey};
 use bluering_core::time::Instant;
 use bluering_core::wire::kind;
+use bluering_core::{Disposition, DropReason};
 use memchr::memmem::Finder;
+use std::collections::{HashSet, VecDeque};
 
 /// Watches the kinds of packets that have to do with long-term keys.
 #[derive(Debug, Default)]
 pub struct OnionPrivacy {
     owners: PerHost<Option<Owner>>,
+    forged: Forged,
+}
+
+/// Datagrams that an adversary sent, or that were made of one of these: the latest.
+#[derive(Debug, Default)]
+struct Forged {
+    ids: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+/// As many datagrams of adversaries are remembered: far more than are under way at a time.
+const REMEMBERED: usize = 1 << 16;
+
+impl Forged {
+    fn note(&mut self, id: u64) {
+        self.ids.insert(id);
+        self.order.push_back(id);
+        if let Some(oldest) = self.order.pop_front_if(|_| self.ids.len() > REMEMBERED) {
+            self.ids.remove(&oldest);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -51,9 +79,9 @@ impl OnionPrivacy {
         self.owners.get(host).is_some_and(Option::is_some)
     }
 
-    fn handled(&self, host: HostId, packet: &Packet<'_>, reply: Option<&[u8]>) -> Option<String> {
+    fn handled(&self, host: HostId, packet: &Packet<'_>, how: Disposition, reply: Option<&[u8]>) -> Option<String> {
         let kind = *packet.bytes.first()?;
-        if !is_watched(kind) || packet.from == host || !self.is_node(packet.from) {
+        if !is_watched(kind) || packet.from == host || self.forged.ids.contains(&packet.id) {
             return None;
         }
         let from = packet.from;
@@ -61,6 +89,8 @@ impl OnionPrivacy {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its sender's long-term key"))
         } else if reply.is_some_and(|reply| self.shows(besides_destination(reply), from)) {
             Some(format!("what is made of a datagram of kind {kind:02x} from host {from} shows its long-term key"))
+        } else if kind == kind::ANNOUNCE_REQUEST && how == Disposition::Dropped(DropReason::BadCrypto) {
+            None
         } else if self.shows(packet.bytes, host) {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its receiver's long-term key"))
         } else {
@@ -76,8 +106,13 @@ impl Oracle for OnionPrivacy {
 
     fn observe(&mut self, at: Instant, seen: &Observation<'_>, findings: &mut Findings) {
         match seen {
-            Observation::Handled { host, packet, reply, .. } => {
-                if let Some(what) = self.handled(*host, packet, *reply) {
+            Observation::Sent { packet, answers } => {
+                if !self.is_node(packet.from) || answers.is_some_and(|id| self.forged.ids.contains(&id)) {
+                    self.forged.note(packet.id);
+                }
+            }
+            Observation::Handled { host, packet, disposition, reply } => {
+                if let Some(what) = self.handled(*host, packet, *disposition, *reply) {
                     findings.report(Rule::OnionPrivacy, at, Some(*host), what);
                 }
             }
@@ -90,7 +125,6 @@ impl Oracle for OnionPrivacy {
             }
             Observation::Joined { .. }
             | Observation::Changed { .. }
-            | Observation::Sent { .. }
             | Observation::Lost { .. }
             | Observation::Heard { .. }
             | Observation::Said { .. }

@@ -1,7 +1,7 @@
 //! No table holds more than its capacity, and none leaks.
 //!
-//! Blocks are what leaks would be made of: they hold unread and unacknowledged packets and the words of friend requests,
-//! and wander between chains. After a while of quiet a node needs few: for each session those of its last alive
+//! Blocks are what leaks would be made of: they hold unread and unacknowledged packets and the words of friend
+//! requests, and wander between chains. After a while of quiet a node needs few: for each session those of its last alive
 //! packets, and one for each friend request that is not answered or not read.
 
 use super::{Audited, Findings, Oracle, PerHost, Rule};
@@ -122,8 +122,7 @@ impl Oracle for Tables {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Watch;
-    use super::super::fixture::{chat, found, watched};
+    use super::super::fixture::{audited, chat, watched};
     use super::*;
     use core::time::Duration;
 
@@ -131,8 +130,7 @@ mod tests {
     fn an_honest_run_leaks_nothing() {
         let mut world = watched(vec![Box::new(Tables::default())]);
         chat(&mut world);
-        Watch::audit(&mut world);
-        assert_eq!(found(&world.tap.findings), []);
+        assert_eq!(audited(&mut world), []);
     }
 
     /// A node that sits on its blocks: its application is deaf, and the oracle is not told.
@@ -145,8 +143,7 @@ mod tests {
         crate::observe::Tap::observe(&mut world.tap, now, &Observation::Changed { host: 1, how: Change::Hearing });
         (0..10_u8).for_each(|i| assert!(world.say(0, 1, &[i]).is_ok()));
         world.run_for(Duration::from_secs(10));
-        Watch::audit(&mut world);
-        assert_eq!(found(&world.tap.findings), [(Rule::Tables, Some(1))]);
+        assert_eq!(audited(&mut world), [(Rule::Tables, Some(1))]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod swarm;
 pub use reach::expected;
 pub use swarm::{Family, swarm};
 
+use crate::adversaries::Strategy;
 use crate::crypto::Strength;
 use crate::net::{Cut, LinkSpec, NatId, NatSpec, Place, Region};
 use crate::observe::HostId;
@@ -86,6 +87,13 @@ pub enum Role {
     Bootstrap,
     /// A person's client.
     Client,
+    /// Somebody with ill intent, who knows the nodes that it could enter through.
+    Adversary {
+        /// What it does.
+        strategy: Strategy,
+        /// Whom it is after: the target of a [`Sybil`](crate::adversaries::Sybil) is this host's long-term key.
+        after: Option<HostId>,
+    },
 }
 
 /// Something that goes wrong for a while.
@@ -250,6 +258,20 @@ impl Plan {
         self.add(HostPlan {
             role: Role::Client,
             place,
+            limits: CLIENT,
+            clock: Clock::default(),
+            arrives: Duration::ZERO,
+            leaves: None,
+            through,
+        })
+    }
+
+    /// Adds an adversary at a public address, who comes together with the clients.
+    pub fn add_adversary(&mut self, strategy: Strategy, after: Option<HostId>) -> HostId {
+        let through = self.bootstrap_nodes();
+        self.add(HostPlan {
+            role: Role::Adversary { strategy, after },
+            place: Place::PUBLIC,
             limits: CLIENT,
             clock: Clock::default(),
             arrives: Duration::ZERO,

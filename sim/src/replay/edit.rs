@@ -121,7 +121,7 @@ impl Edit {
             }
             Self::Zero(from, to) => edited.rewrite(|values| {
                 let range = range(*from, *to, values.len());
-                values[range].iter_mut().filter(|value| core::mem::take(*value) != 0).count() > 0
+                values[range].iter_mut().map(core::mem::take).filter(|value| *value != 0).count() > 0
             }),
             Self::Lower(at, to) => edited.rewrite(|values| {
                 values.get_mut(*at as usize).is_some_and(|value| core::mem::replace(value, *to) > *to)

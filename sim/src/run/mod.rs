@@ -10,6 +10,7 @@ mod outcome;
 
 pub use outcome::Outcome;
 
+use crate::adversaries::Strategy;
 use crate::net::V4;
 use crate::observe::{HostId, Tap};
 use crate::oracles::{QUIET_BEGINS, QUIET_ENDS, Settings, Watch, all};
@@ -195,6 +196,7 @@ impl<'p> Run<'p> {
         let host = &self.plan.hosts[id as usize];
         match &host.role {
             Role::Bootstrap | Role::Client => self.arrive_node(id, host),
+            Role::Adversary { strategy, after } => self.arrive_adversary(id, strategy.clone(), *after),
         }
         self.present[id as usize] = true;
     }
@@ -223,6 +225,15 @@ impl<'p> Run<'p> {
                 self.world.befriend(id, other);
             }
         }
+    }
+
+    fn arrive_adversary(&mut self, id: u32, mut strategy: Strategy, after: Option<HostId>) {
+        let target = after.filter(|host| *host < self.world.len()).and_then(|host| self.world.try_node(host));
+        if let (Strategy::Sybil(sybil), Some(node)) = (&mut strategy, target) {
+            sybil.target = node.tox_id().public_key.0;
+        }
+        let actor = strategy.actor(&self.ways_in(id), &self.world.suite().for_adversaries());
+        self.world.settle_actor(id, actor);
     }
 
     /// The bootstrap lines that a host has, each in a family that it can use.

@@ -1,5 +1,6 @@
 //! Named worlds: each scenario makes a plan from choices.
 
+mod adversaries;
 mod bootstrap_loss;
 mod churn;
 mod crowd;
@@ -62,7 +63,7 @@ impl Size {
 }
 
 /// All scenarios.
-pub const ALL: [Scenario; 12] = [
+pub const ALL: [Scenario; 15] = [
     pair::SCENARIO,
     crowd::SCENARIO,
     churn::SCENARIO,
@@ -72,6 +73,9 @@ pub const ALL: [Scenario; 12] = [
     suspend::SCENARIO,
     bootstrap_loss::SCENARIO,
     lossy_mobile::SCENARIO,
+    adversaries::FLOOD,
+    adversaries::SYBIL,
+    adversaries::MUTATE,
     onion_privacy::SCENARIO,
     tiny_tables::SCENARIO,
     soak::SCENARIO,

@@ -120,7 +120,8 @@ impl<T: Tap> World<T> {
     }
 
     /// Counts what the nodes take from the heap from now on.
-    pub const fn meter_allocations(&mut self, meter: AllocationMeter) {
+    pub fn meter_allocations(&mut self, meter: AllocationMeter) {
+        self.suite.exempt_memory(meter.exempt);
         self.meter = Some(meter);
     }
 
@@ -155,16 +156,21 @@ impl<T: Tap> World<T> {
 
     /// Adds a host with an actor.
     pub fn add_actor(&mut self, place: &Place, actor: Box<dyn Actor>) -> HostId {
-        let id = self.wire.net.attach(place);
+        let id = self.reserve(place);
+        self.settle_actor(id, actor);
+        id
+    }
+
+    /// Starts an actor on a reserved host.
+    pub fn settle_actor(&mut self, id: HostId, actor: Box<dyn Actor>) {
         if actor.overhears() {
             self.eavesdroppers.push(id);
             self.wire.overheard.get_or_insert_default();
         }
         let rng = SimRng::fork(self.seed, &[LABEL_ACTOR, u64::from(id)]);
-        self.hosts.push(Host::new(Kind::Actor(Some(actor), rng), Limits::MICRO, Clock::default()));
+        self.hosts[id as usize].kind = Kind::Actor(Some(actor), rng);
         self.joined(id, false);
         self.act(id, |actor, cx| actor.start(cx));
-        id
     }
 
     /// The time now.

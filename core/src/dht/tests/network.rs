@@ -80,7 +80,7 @@ fn a_friend_that_comes_online_is_found_at_once() {
 /// him, however late that is.
 #[test]
 fn friends_behind_nats_meet() {
-    for wait in [0, 1, 10, 65, 130, 400] {
+    for wait in [0, 10, 130] {
         let mut world = around_a_bootstrap(20);
         world.run(MINUTE);
         let [a, b] = [(); 2].map(|()| {

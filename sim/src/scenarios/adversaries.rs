@@ -1,0 +1,95 @@
+//! Worlds with somebody in them who means ill.
+
+use super::{SETTLE, Scenario, Size, befriend_some, chat, town};
+use crate::adversaries::{Announces, Flood, FloodKind, Liar, Mutate, Replay, Strategy, Sybil};
+use crate::choices::Choices;
+use crate::plan::{Family, Plan, swarm};
+
+pub(super) const FLOOD: Scenario = Scenario {
+    name: "adversary-flood",
+    about: "Floods of cookie, nodes and announce requests, handshakes, onion layers and garbage, at a random rate.",
+    size: Size { nodes: 8, minutes: 2 },
+    plan: flood,
+    table: None,
+};
+
+pub(super) const SYBIL: Scenario = Scenario {
+    name: "adversary-sybil",
+    about: "Many false nodes gather around somebody's key, and nodes that name false nodes.",
+    size: Size { nodes: 12, minutes: 2 },
+    plan: sybil,
+    table: None,
+};
+
+pub(super) const MUTATE: Scenario = Scenario {
+    name: "adversary-mutate",
+    about: "Everything that is overheard comes again, whole or with one thing changed.",
+    size: Size { nodes: 6, minutes: 2 },
+    plan: mutate,
+    table: None,
+};
+
+/// Weather that may come on top.
+const WEATHER: [Family; 4] = [Family::Loss, Family::Delay, Family::Damage, Family::Restart];
+
+fn flood(choices: &mut Choices, size: Size) -> Plan {
+    let mut plan = honest(choices, size);
+    let count = choices.between(1, 3, "floods");
+    for _ in 0..count {
+        let kind = *choices.pick(&FloodKind::ALL, "kind");
+        let per_second = *choices.pick(&[20, 100, 400], "rate");
+        let spoofed = *choices.pick(&[0, 500_000, 1_000_000], "spoofed");
+        let finds = choices.chance(500_000, "finds");
+        plan.add_adversary(Strategy::Flood(Flood { kind, per_second, spoofed, finds, claims: None }), None);
+    }
+    finish(choices, plan, size)
+}
+
+fn sybil(choices: &mut Choices, size: Size) -> Plan {
+    let mut plan = honest(choices, size);
+    let after = *choices.pick(&plan.clients(), "victim");
+    let hosts = choices.between(1, 4, "hosts") as u32;
+    let announces = [Announces::Forget, Announces::Deny, Announces::Ignore, Announces::Misdirect];
+    let announces = *choices.pick(&announces, "announces");
+    let bits = choices.between(0, 8, "bits") as u32;
+    let forwards = *choices.pick(&[0, 500_000, 1_000_000], "forwards");
+    let seed = choices.word("sybil seed");
+    for part in 0..hosts {
+        let sybil =
+            Sybil { seed, identities: hosts * 2, part: (part, hosts), bits, announces, forwards, ..Sybil::default() };
+        plan.add_adversary(Strategy::Sybil(sybil), Some(after));
+    }
+    if choices.chance(500_000, "liar") {
+        plan.add_adversary(Strategy::Liar(Liar::default()), None);
+    }
+    finish(choices, plan, size)
+}
+
+fn mutate(choices: &mut Choices, size: Size) -> Plan {
+    let mut plan = honest(choices, size);
+    if choices.chance(700_000, "mutate") {
+        plan.add_adversary(Strategy::Mutate(Mutate::default()), None);
+    }
+    if choices.chance(700_000, "replay") {
+        let at_once = choices.between(0, 500_000, "at once") as u32;
+        plan.add_adversary(Strategy::Replay(Replay { at_once, ..Replay::default() }), None);
+    }
+    finish(choices, plan, size)
+}
+
+fn honest(choices: &mut Choices, size: Size) -> Plan {
+    let mut plan = town(choices, size.nodes);
+    befriend_some(choices, &mut plan, 2);
+    plan
+}
+
+fn finish(choices: &mut Choices, mut plan: Plan, size: Size) -> Plan {
+    plan.phases.warm_up = SETTLE * 2;
+    plan.phases.chaos = size.busy();
+    let clients = plan.clients();
+    if choices.chance(400_000, "weather") {
+        swarm(choices, &mut plan, &WEATHER, &clients);
+    }
+    chat(choices, &mut plan, size.nodes * size.minutes * 2);
+    plan
+}
