@@ -79,12 +79,12 @@ impl Outputs {
         }
         let seen = ran.broken.first().map(|violation| (violation, timeline(case, violation)));
         let text = seen.as_ref().map(|(violation, timeline)| timeline.around(violation));
-        if let Some((path, report)) = self.report {
-            if let Some(mut report) = sole(report) {
-                report.timeline = seen.map(|(_, timeline)| timeline).unwrap_or_default();
-                let page = report.render(&told(case, ran));
-                std::fs::write(&path, page).map_err(|why| Failure::file(&path, why))?;
-            }
+        if let Some((path, report)) = self.report
+            && let Some(mut report) = sole(report)
+        {
+            report.timeline = seen.map(|(_, timeline)| timeline).unwrap_or_default();
+            let page = report.render(&told(case, ran));
+            std::fs::write(&path, page).map_err(|why| Failure::file(&path, why))?;
         }
         Ok(text)
     }
