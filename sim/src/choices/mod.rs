@@ -7,6 +7,10 @@
 //! Choices make the *plan* of a run: hosts, faults, actions. What happens to single packets is drawn from generators
 //! that are forked per link from one seed, itself a choice, unless the plan asks for chosen fates.
 
+mod exhaustive;
+
+pub use exhaustive::Exhaustive;
+
 use crate::rng::{MILLION, Ppm, SimRng};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};

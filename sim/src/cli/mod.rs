@@ -4,6 +4,7 @@
 mod guard;
 mod list;
 mod options;
+mod outputs;
 mod replay;
 mod run;
 mod show;

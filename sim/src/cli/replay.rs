@@ -56,7 +56,7 @@ fn compared(file: &ReplayFile, broken: &[Violation], hash: Option<u64>) -> Strin
 
 pub(super) fn shrink(options: &ShrinkOptions) -> Done {
     let (file, case) = open(&options.file)?;
-    let broken = |case: &Case| guard::run(case, &Vec::new).broken;
+    let broken = |case: &Case| guard::run(case).broken;
     let found = broken(&case);
     let Some(first) = found.iter().find(|found| file.broken.as_ref().is_none_or(|old| replay::same(old, found))) else {
         let what = file.broken.as_ref().map_or_else(|| "a rule".into(), show::words);
@@ -75,7 +75,7 @@ pub(super) fn shrink(options: &ShrinkOptions) -> Done {
     let shrunk = replay::shrink(case.clone(), first.clone(), options.runs, broken, go_on);
     bar.finish_and_clear();
     let out = options.out.clone().unwrap_or_else(|| options.file.with_extension("small.toxsim"));
-    write_replay(&shrunk.case, &guard::run(&shrunk.case, &Vec::new), &out)?;
+    write_replay(&shrunk.case, &guard::run(&shrunk.case), &out)?;
     say(&told(&case, &shrunk, &out))?;
     let interrupted = stop.load(Ordering::SeqCst);
     Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })

@@ -1,7 +1,8 @@
 //! `run`, and what `replay` shares with it.
 
-use super::guard::{self, Ran, Sinks};
+use super::guard::{self, Ran};
 use super::options::{ShowOptions, WorldOptions};
+use super::outputs::{Files, Outputs};
 use super::{Done, Failure, say, show, verdict};
 use bluering_sim::replay::{Case, ReplayFile};
 use clap::Args;
@@ -32,20 +33,30 @@ pub(super) fn run(options: &Options) -> Done {
 
 /// Carries out a case, with the outputs that were asked for.
 pub(super) fn run_and_show(case: &Case, show: &ShowOptions) -> Result<Ran, Failure> {
-    let sinks: &Sinks<'_> = &|| {
-        // OUTPUT: push Capture (show.pcap), Trace (show.trace), Report (show.report) and Timeline here.
-        Vec::new()
-    };
     let begun = Instant::now();
-    let ran = if show.twice { guard::run_twice(case, sinks) } else { guard::run(case, sinks) };
+    let files = Files::create(case, show)?;
+    let open = || {
+        let outputs = files.watch();
+        let sinks = outputs.as_ref().map_or_else(|_| Vec::new(), Outputs::sinks);
+        (outputs, sinks)
+    };
+    let (ran, timeline) = guard::run_watched(case, open, |outputs, ran| {
+        let real = begun.elapsed();
+        if show.twice {
+            guard::compare(case, ran);
+        }
+        outputs.and_then(|outputs| outputs.finish(case, ran)).map(|timeline| (real, timeline))
+    });
+    let (real, timeline) = timeline.transpose()?.unwrap_or_default();
     if show.json {
         say(&show::Line::new(case, &ran).to_json())?;
         eprint!("{}", show::violations(&ran));
     } else {
-        say(&show::summary(case, &ran, begun.elapsed()))?;
+        say(&show::summary(case, &ran, real))?;
+        say(&show::table(case, &ran))?;
         say(&show::violations(&ran))?;
     }
-    // OUTPUT: the timeline of a run that broke a rule goes to stderr here.
+    eprint!("{}", timeline.unwrap_or_default());
     Ok(ran)
 }
 

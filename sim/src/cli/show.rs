@@ -5,6 +5,7 @@ use bluering_sim::choices::Source;
 use bluering_sim::oracles::{OnlineTimes, Rule, Violation};
 use bluering_sim::replay::Case;
 use bluering_sim::run::START;
+use bluering_sim::scenarios::Table;
 use core::fmt::Write as _;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,33 @@ pub(super) fn violations(ran: &Ran) -> String {
         let _ = writeln!(text, "         {} in all", grouped(ran.count));
     }
     text
+}
+
+/// What the scenario makes of the outcome, as a table.
+pub(super) fn table(case: &Case, ran: &Ran) -> String {
+    let (Some(make), Some(outcome)) = (case.scenario.table, &ran.outcome) else { return String::new() };
+    let Table { head, rows } = make(&case.resolved().0, outcome);
+    let width = |column: usize| {
+        let cells = rows.iter().chain([&head]).filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let mut text = String::new();
+    for row in [&head].into_iter().chain(&rows) {
+        let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:width$}", width = width(column)));
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text
+}
+
+/// The command that runs a case of a seed again; for others, a hint.
+pub(super) fn command(case: &Case) -> String {
+    let (name, size) = (case.scenario.name, case.size);
+    match seed(case) {
+        Some(seed) => {
+            format!("bluering-sim run {name} --seed {seed} --nodes {} --minutes {}", size.nodes, size.minutes)
+        }
+        None => "bluering-sim replay FILE".into(),
+    }
 }
 
 /// A violation in words.

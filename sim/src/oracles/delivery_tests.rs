@@ -154,8 +154,7 @@ fn a_later_session_does_not_vouch_for_an_earlier_one() {
     world.set_reading(0, true);
     world.run_for(Duration::from_secs(10));
     assert_eq!(world.tap.probes.get(Probe::Undelivered), 3);
-    Watch::audit(&mut world);
-    assert_eq!(found(&world.tap.findings), []);
+    assert_eq!(audited(&mut world), []);
 }
 
 #[test]

@@ -134,16 +134,21 @@ impl Edit {
 }
 
 impl Case {
-    /// Changes the choices by their record. What comes after the last answer that is not 0 needs no record.
+    /// Changes the choices by their record; whether that made others of them.
     fn rewrite(&mut self, change: impl FnOnce(&mut Vec<u64>) -> bool) -> bool {
         let (_, choices) = self.plan();
-        let mut values: Vec<u64> = choices.draws().iter().map(|draw| draw.value).collect();
-        let changes = change(&mut values);
-        let len = values.iter().rposition(|value| *value != 0).map_or(0, |last| last + 1);
-        values.truncate(len);
+        let before: Vec<u64> = choices.draws().iter().map(|draw| draw.value).collect();
+        let mut values = before.clone();
+        let changes = change(&mut values) && trimmed(&values) != trimmed(&before);
+        values.truncate(trimmed(&values).len());
         self.source = Source::Recorded(values);
         changes
     }
+}
+
+/// What comes after the last answer that is not 0 needs no record.
+fn trimmed(values: &[u64]) -> &[u64] {
+    &values[..values.iter().rposition(|value| *value != 0).map_or(0, |last| last + 1)]
 }
 
 fn end_after(broken: &Violation) -> Edit {

@@ -38,6 +38,8 @@ type Entry = (Instant, u64, u32);
 
 /// Marks a timer in the last part of an [`Entry`].
 const TIMER: u32 = 1 << 31;
+/// Stands there for the streams; no host has so high a number.
+const STREAMS: u32 = u32::MAX;
 
 /// The queue. What is due at the same microsecond comes in the order of its making, or in any order (`ties`).
 #[derive(Debug, Default)]
@@ -60,6 +62,7 @@ impl Queue {
         let due = match due {
             Due::Timer(host) => host | TIMER,
             Due::Arrival(place) => place,
+            Due::Streams => STREAMS,
         };
         self.heap.push(Reverse((at, order, due)));
     }
@@ -79,9 +82,13 @@ impl Queue {
     }
 
     pub(super) fn pop(&mut self) -> Option<(Instant, Due)> {
-        self.heap.pop().map(|Reverse((at, _, due))| {
-            (at, if due & TIMER == 0 { Due::Arrival(due) } else { Due::Timer(due & !TIMER) })
-        })
+        let Reverse((at, _, due)) = self.heap.pop()?;
+        let due = match due {
+            STREAMS => Due::Streams,
+            timer if timer & TIMER != 0 => Due::Timer(timer & !TIMER),
+            place => Due::Arrival(place),
+        };
+        Some((at, due))
     }
 
     pub(super) fn land(&mut self, place: u32) -> Option<InFlight> {

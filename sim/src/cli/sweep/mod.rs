@@ -120,7 +120,10 @@ fn start_workers(options: &Options, seeds: Box<dyn Iterator<Item = u64> + Send>,
 }
 
 fn work(case: &Case, twice: bool, folder: &Path, files: &Mutex<usize>) -> Word {
-    let ran = if twice { guard::run_twice(case, &Vec::new) } else { guard::run(case, &Vec::new) };
+    let mut ran = guard::run(case);
+    if twice {
+        guard::compare(case, &mut ran);
+    }
     let line = Box::new(Line::new(case, &ran));
     let may_write = || {
         files.lock().is_ok_and(|mut left| {

@@ -1,6 +1,7 @@
 //! What a sweep has come to.
 
-use super::super::show::{Line, grouped, words};
+use super::super::show::{Line, command, grouped, words};
+use bluering_sim::choices::Source;
 use bluering_sim::oracles::Rule;
 use bluering_sim::replay::Case;
 use core::fmt::Write as _;
@@ -74,7 +75,7 @@ impl Tally {
         for (seed, what, replay) in &self.named {
             let how = match replay {
                 Some(path) => format!("bluering-sim replay {}", path.display()),
-                None => self.command(case, *seed),
+                None => command(&Case { source: Source::Seed(*seed), ..case.clone() }),
             };
             let _ = writeln!(text, "seed     {seed}: {what}\n         {how}");
         }
@@ -88,10 +89,5 @@ impl Tally {
             let _ = writeln!(text, "required \"{name}\" was never hit [probes: {}]", known.join(", "));
         }
         text
-    }
-
-    fn command(&self, case: &Case, seed: u64) -> String {
-        let (name, size) = (case.scenario.name, case.size);
-        format!("bluering-sim run {name} --seed {seed} --nodes {} --minutes {}", size.nodes, size.minutes)
     }
 }
