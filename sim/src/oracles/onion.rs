@@ -91,7 +91,9 @@ impl OnionPrivacy {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its sender's long-term key"))
         } else if reply.is_some_and(|reply| self.shows(besides_destination(reply), from)) {
             Some(format!("what is made of a datagram of kind {kind:02x} from host {from} shows its long-term key"))
-        } else if kind == kind::ANNOUNCE_REQUEST && how == Disposition::Dropped(DropReason::BadCrypto) {
+        } else if kind == kind::ANNOUNCE_REQUEST
+            && matches!(how, Disposition::Dropped(DropReason::BadCrypto | DropReason::Disabled))
+        {
             None
         } else if self.shows(packet.bytes, host) {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its receiver's long-term key"))
