@@ -39,7 +39,7 @@ pub struct SimSuite {
 }
 
 /// Agreed keys that are remembered before the older half is forgotten.
-const REMEMBERED: usize = 1 << 17;
+const REMEMBERED: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 struct Shared {
