@@ -9,6 +9,7 @@ use bluering_sim::replay::{self, Case, Progress, ReplayFile, Shrunk};
 use clap::Args;
 use core::ops::ControlFlow;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -107,10 +108,15 @@ fn left(case: &Case) -> String {
     let end = overrides.end.map_or_else(String::new, |end| format!(", ends after {} ms", show::grouped(end)));
     format!(
         "{} hosts, {} faults, {} deeds, {choices} choices that are not 0{end}",
-        plan.hosts.len().saturating_sub(overrides.hosts.len()),
-        plan.faults.len().saturating_sub(overrides.faults.len()),
-        plan.deeds.len().saturating_sub(overrides.deeds.len()),
+        kept(plan.hosts.len(), &overrides.hosts),
+        kept(plan.faults.len(), &overrides.faults),
+        kept(plan.deeds.len(), &overrides.deeds),
     )
+}
+
+/// How many of `count` are not taken out; what is taken out may stem from a plan that had more.
+fn kept(count: usize, out: &BTreeSet<u32>) -> usize {
+    (0..count as u32).filter(|i| !out.contains(i)).count()
 }
 
 fn open(path: &Path) -> Result<(ReplayFile, Case), Failure> {

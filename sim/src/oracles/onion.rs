@@ -8,19 +8,19 @@
 //! by chance choose that very friend as a relay, whose datagram then shows its own key; but nobody can tell it from all
 //! the other relays that this friend's data requests come through. Only its receiver's key it may not show.
 //!
-//! Nor is an announcement that its receiver cannot open: nodes may still name the DHT key that a host had before its
-//! last start, at the host's address. Where it announces itself it cannot know that this is itself, and nobody else can
-//! tell it from its other announcements.
+//! Nor is an announcement that its receiver drops, because it cannot open it: nodes may still name the DHT key that a
+//! host had before its last start, at the host's address. Where it announces itself it cannot know that this is itself,
+//! and nobody else can tell it from its other announcements.
 //!
 //! Hosts without a node are left out, and so is what relays make of their packets: they send what they like, keys that
 //! they know and other people's packets among it.
 
 use super::{Findings, Oracle, PerHost, Rule};
 use crate::observe::{HostId, Observation, Packet};
+use bluering_core::Disposition;
 use bluering_core::crypto::{PUBLIC_KEY_LEN, PublicKey};
 use bluering_core::time::Instant;
 use bluering_core::wire::kind;
-use bluering_core::{Disposition, DropReason};
 use memchr::memmem::Finder;
 use std::collections::{HashSet, VecDeque};
 
@@ -91,9 +91,7 @@ impl OnionPrivacy {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its sender's long-term key"))
         } else if reply.is_some_and(|reply| self.shows(besides_destination(reply), from)) {
             Some(format!("what is made of a datagram of kind {kind:02x} from host {from} shows its long-term key"))
-        } else if kind == kind::ANNOUNCE_REQUEST
-            && matches!(how, Disposition::Dropped(DropReason::BadCrypto | DropReason::Disabled))
-        {
+        } else if kind == kind::ANNOUNCE_REQUEST && matches!(how, Disposition::Dropped(_)) {
             None
         } else if self.shows(packet.bytes, host) {
             Some(format!("a datagram of kind {kind:02x} from host {from} shows its receiver's long-term key"))

@@ -137,6 +137,8 @@ pub enum FaultKind {
     Moved(HostId, Place),
     /// A NAT forgets its mappings, once.
     NatReboot(NatId),
+    /// Of the next datagrams that a host sends, exactly those that are marked are lost.
+    Fates(HostId, Vec<bool>),
     /// A host's wall clock is so many seconds ahead.
     WallClock(HostId, i64),
 }

@@ -127,8 +127,8 @@ fn line(choices: &mut Choices, family: Family, base: LinkSpec) -> LinkSpec {
             ..base
         },
         Family::Narrow => LinkSpec {
-            rate: Some(choices.between(2_000, 50_000, "rate") as u32),
-            queue: choices.between(3_000, 60_000, "queue") as u32,
+            rate: Some(choices.between(1_000, 20_000, "rate") as u32),
+            queue: choices.between(600, 20_000, "queue") as u32,
             ..base
         },
         Family::Partition

@@ -46,6 +46,7 @@ fn concerns_nobody(what: &mut FaultKind, gone: &BTreeSet<u32>) -> bool {
         | FaultKind::Dishonest(host, _)
         | FaultKind::Deaf(host)
         | FaultKind::Moved(host, _)
+        | FaultKind::Fates(host, _)
         | FaultKind::WallClock(host, _) => gone.contains(host),
         FaultKind::NatReboot(_) => false,
     }

@@ -59,6 +59,10 @@ impl Run<'_> {
                 self.world.net_mut().reboot_nat(*nat);
                 Undo::Nothing
             }
+            FaultKind::Fates(host, lost) => {
+                self.world.lose_next(*host, lost);
+                Undo::Nothing
+            }
             FaultKind::WallClock(host, ahead) if self.runs(*host) => {
                 self.world.set_wall_clock(*host, *ahead);
                 Undo::Nothing
@@ -129,6 +133,7 @@ pub(crate) fn name(what: &FaultKind) -> String {
         FaultKind::Deaf(host) => format!("host {host} does not read"),
         FaultKind::Moved(host, _) => format!("host {host} moved"),
         FaultKind::NatReboot(nat) => format!("NAT {nat} forgets"),
+        FaultKind::Fates(host, lost) => format!("next datagrams of host {host} lost: {lost:?}"),
         FaultKind::WallClock(host, ahead) => format!("wall clock of host {host} {ahead} s ahead"),
     }
 }

@@ -5,6 +5,7 @@ mod bootstrap_loss;
 mod churn;
 mod crowd;
 mod flash_crowd;
+mod handshake;
 mod lossy_mobile;
 mod nat_matrix;
 mod onion_privacy;
@@ -63,8 +64,9 @@ impl Size {
 }
 
 /// All scenarios.
-pub const ALL: [Scenario; 15] = [
+pub const ALL: [Scenario; 16] = [
     pair::SCENARIO,
+    handshake::SCENARIO,
     crowd::SCENARIO,
     churn::SCENARIO,
     nat_matrix::SCENARIO,

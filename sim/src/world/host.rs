@@ -1,7 +1,7 @@
 //! A host: its node or actor, its clock, and what the world remembers of it.
 
+use super::Heard;
 use super::clock::{Clock, Running};
-use super::heard::Heard;
 use crate::SimEnv;
 use crate::actor::Actor;
 use crate::net::Place;

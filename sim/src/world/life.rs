@@ -268,6 +268,11 @@ impl<T: Tap> World<T> {
         };
     }
 
+    /// Of the next datagrams that a host sends, those that are marked are lost.
+    pub fn lose_next(&mut self, id: HostId, lost: &[bool]) {
+        self.wire.fates.insert(id, lost.iter().copied().collect());
+    }
+
     pub(super) fn changed(&mut self, host: HostId, how: Change) {
         self.tap.observe(self.now, &Observation::Changed { host, how });
     }

@@ -14,8 +14,9 @@ mod queue;
 mod streams;
 mod wire;
 
+/// An event that a node gave to its application, owned.
+pub use bluering_core::OwnedEvent as Heard;
 pub use clock::Clock;
-pub use heard::Heard;
 pub use host::HostSpec;
 pub use life::SavedState;
 pub use outlet::AllocationMeter;

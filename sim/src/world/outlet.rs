@@ -87,7 +87,7 @@ impl<T: Tap> Ports for Outlet<'_, T> {
             this.tap.observe(this.now, &seen);
             this.wire.digest.add(&[this.now.micros(), u64::from(this.host), peer.map_or(0, u64::from)]);
             if let Some(heard) = &mut this.heard {
-                heard.extend(Heard::of(&event).map(|event| (this.now, event)));
+                heard.push((this.now, event.to_owned()));
             }
         });
     }

@@ -7,7 +7,7 @@ use crate::rng::{Ppm, SimRng};
 use bluering_core::Endpoint;
 use bluering_core::time::Instant;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a dishonest relay does to the onion packets that it should pass on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) struct Wire {
     pub(super) queue: Queue,
     pub(super) datagrams: u64,
     pub(super) digest: Digest,
+    /// Whether each of the next datagrams of a host is lost.
+    pub(super) fates: BTreeMap<HostId, VecDeque<bool>>,
     pub(super) tampering: BTreeMap<HostId, (Tamper, SimRng)>,
     /// Datagrams that actors who tap the network have not seen yet.
     pub(super) overheard: Option<Vec<InFlightCopy>>,
@@ -63,6 +65,7 @@ impl Wire {
             queue: Queue::default(),
             datagrams: 0,
             digest: Digest::NEW,
+            fates: BTreeMap::new(),
             tampering: BTreeMap::new(),
             overheard: None,
             strays: None,
@@ -80,6 +83,9 @@ impl Wire {
         tap.observe(now, &Observation::Sent { packet, answers });
         if let Some(overheard) = &mut self.overheard {
             overheard.push(InFlightCopy { id, from, source, to, bytes: bytes.to_vec() });
+        }
+        if self.fates.get_mut(&from).and_then(VecDeque::pop_front) == Some(true) {
+            return self.lost(tap, now, packet, NetDrop::Loss);
         }
         let (mut buffer, mut held) = (self.queue.buffer(bytes), Duration::ZERO);
         if let Some((tamper, rng)) = self.tampering.get_mut(&from) {
