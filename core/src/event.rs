@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn an_owned_event_says_the_same() {
-        let (key, text) = (PublicKey([7; 32]), std::vec::Vec::from(b"hi"));
+        let (key, text) = (PublicKey([7; 32]), b"hi".to_vec());
         let request = Event::FriendRequest { key, message: &text }.to_owned();
         assert_eq!(request, OwnedEvent::FriendRequest { key, message: text });
         assert_eq!(Event::SelfConnection(Connection::Udp).to_owned(), EventOf::SelfConnection(Connection::Udp));

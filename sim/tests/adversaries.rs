@@ -175,8 +175,8 @@ fn is_online(world: &World<Watch>, id: HostId) -> bool {
 #[test]
 fn replays_neither_repeat_nor_end_anything() {
     let some = Replay { per_second: 100, ..Replay::default() };
-    let at_once = Replay { at_once: 1_000_000, spoofed: 1_000_000, astray: 0, ..some.clone() };
-    let later = Replay { at_once: 0, spoofed: 0, memory: 2000, ..some.clone() };
+    let at_once = Replay { at_once: 1_000_000, spoofed: 1_000_000, astray: 0, ..some };
+    let later = Replay { at_once: 0, spoofed: 0, memory: 2000, ..some };
     for plan in [some, at_once, later] {
         let mut scene = Scene::new(1, Strength::Toy, 6);
         scene.adversary(&Strategy::Replay(plan));

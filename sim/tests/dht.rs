@@ -121,7 +121,7 @@ fn silent_nodes_turn_bad_and_are_forgotten() {
     let gone = world.now();
     world.run_for(50 * SECOND);
     assert!(knows(&world, 1, 2), "one answer may be lost");
-    assert!(world.run_until(73 * SECOND, |w| !knows(w, 1, 2)));
+    assert!(world.run_until(80 * SECOND, |w| !knows(w, 1, 2)));
     world.run_for(70 * SECOND);
     assert_eq!(people::used(&world, 1, "close list"), full - 1, "forgotten {:?} after", world.now().since(gone));
     let sent = world.tap.sent.iter().filter(|sent| sent.by == 1 && sent.to == at && sent.when > gone);

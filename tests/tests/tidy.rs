@@ -16,6 +16,8 @@ const UNFINISHED: [&str; 6] = [
     concat!("unimple", "mented!("),
     concat!("dbg", "!("),
 ];
+/// The one file of core that is compiled with a host's standard library only (feature `host`).
+const OF_HOSTS: &str = "core/src/crypto/host.rs";
 /// What a program of a microcontroller does not have, or what would make a run depend on the machine.
 const NOT_IN_CORE: [&str; 8] =
     ["std::", "Instant::now", "SystemTime", "HashMap", "HashSet", "thread_rng", "unsafe {", "println!"];
@@ -75,7 +77,7 @@ fn core_needs_nothing_of_a_host() {
     let for_tests: Vec<PathBuf> = files.iter().flat_map(Source::test_modules).collect();
     let is_for_tests =
         |name: &str| for_tests.iter().any(|module| Path::new(name).with_extension("").starts_with(module));
-    for file in files.iter().filter(|file| !is_for_tests(&file.name)) {
+    for file in files.iter().filter(|file| !is_for_tests(&file.name) && file.name != OF_HOSTS) {
         for (number, line) in file.product_lines() {
             let code = line.split("//").next().unwrap_or_default();
             let foreign = NOT_IN_CORE.iter().filter(|word| code.contains(*word));

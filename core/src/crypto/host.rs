@@ -1,10 +1,10 @@
 //! The primitives of a host: the same bytes as [`Nacl`], several times faster.
 //!
 //! X25519 comes from graviola (formally verified s2n-bignum assembly) where the processor has what it needs, and from
-//! [`Nacl`] elsewhere. XSalsa20-Poly1305 comes from dryoc, whose kernels choose their vector width at run time, so a plain
-//! `cargo build --release` for generic x86-64 is as fast as one for the machine at hand. Measured on an EPYC (Zen 3),
-//! generic build, microseconds, against `Nacl`: agree 27.7 (59.7), public key 8.1 (18.5), seal 1400 B 1.26 (4.62), open
-//! 1400 B 1.33 (4.65), seal 64 B 0.40 (1.89). The differential test below is what allows the exchange.
+//! [`Nacl`] elsewhere. XSalsa20-Poly1305 comes from dryoc, whose kernels choose their vector width at run time, so a
+//! plain `cargo build --release` for generic x86-64 is as fast as one for the machine at hand. Measured on an EPYC (Zen
+//! 3), generic build, microseconds, against `Nacl`: agree 27.7 (59.7), public key 8.1 (18.5), seal 1400 B 1.26 (4.62),
+//! open 1400 B 1.33 (4.65), seal 64 B 0.40 (1.89). The differential test below is what allows the exchange.
 
 use super::{MAC_LEN, Nacl, Nonce, PublicKey, SecretKey, SharedKey, Suite};
 use dryoc::classic::crypto_box::{crypto_box_detached_afternm_inplace, crypto_box_open_detached_afternm_inplace};

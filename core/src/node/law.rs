@@ -1,5 +1,5 @@
-//! The law of the loop, checked in debug builds: drained before sleeping. And what follows from it: once all is drained,
-//! nothing is to be done before the deadline or the next input, so nobody needs to look for it.
+//! The law of the loop, checked in debug builds: drained before sleeping. And what follows from it: once all is
+//! drained, nothing is to be done before the deadline or the next input, so nobody needs to look for it.
 
 use crate::time::{Deadline, Instant};
 

@@ -400,8 +400,8 @@ impl<'s, E: Env> Node<'s, E> {
         self.law.input();
     }
 
-    /// What is done for others alone (relaying, storing, most answers of the DHT) is no input by the law: nothing of ours
-    /// follows from it.
+    /// What is done for others alone (relaying, storing, most answers of the DHT) is no input by the law: nothing of
+    /// ours follows from it.
     fn dispatch(&mut self, frame: &mut Frame<'_>) -> Disposition {
         let Some(kind) = frame.bytes().first() else { return Disposition::Dropped(DropReason::Malformed) };
         match *kind {

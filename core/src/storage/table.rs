@@ -1,3 +1,5 @@
+//! How full a table is, whichever kind it is.
+
 use super::{Mem, Slots};
 
 /// How full one table is.

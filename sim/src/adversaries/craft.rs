@@ -116,8 +116,8 @@ impl Attacker {
         Some((outer.sender, NodesResponse::parse(&text)?.nodes.udp().collect()))
     }
 
-    /// An honest answer to a ping; to a nodes request of the node `to` one that names `victim` four times, as nodes next
-    /// to what is searched.
+    /// An honest answer to a ping; to a nodes request of the node `to` one that names `victim` four times, as nodes
+    /// next to what is searched.
     pub fn answer(&self, to: &PublicKey, request: &[u8], victim: Endpoint, rng: &mut SimRng) -> Option<Vec<u8>> {
         let (_, asked) = self.asked_by(to, request)?;
         Some(match asked {

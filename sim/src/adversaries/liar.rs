@@ -1,8 +1,9 @@
 //! Lies: a node that works, but for what it says about others.
 //!
-//! It relays onion packets and answers pings, and nodes requests with nodes next to what is searched: at the address of a victim that never
-//! asked to be in any DHT, at addresses that cannot be sent to, under wrong keys at the true addresses of others. Or its
-//! answers carry wrong request ids. One request can get several answers, each with other names.
+//! It relays onion packets and answers pings, and nodes requests with nodes next to what is searched: at the address of
+//! a victim that never asked to be in any DHT, at addresses that cannot be sent to, under wrong keys at the true
+//! addresses of others. Or its answers carry wrong request ids. One request can get several answers, each with other
+//! names.
 //!
 //! What must hold: an answer that was not asked for counts for nothing. What is named is asked before it is believed,
 //! at a limited rate, so a victim gets a bounded number of packets whatever the liar says, and wrong names keep nobody

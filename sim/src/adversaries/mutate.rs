@@ -1,9 +1,9 @@
 //! Mutation: datagrams that look right but for one field.
 //!
-//! Whoever overhears a datagram knows where its fields lie, though not what its boxes hold. It changes one thing: a key,
-//! a nonce, a cookie or a return header of another datagram in place of its own, a bit, the kind, a nonce one higher,
-//! a cut at a field's border, bytes too many. With keys of its own it also makes boxes that open, whose plaintext is
-//! wrong in the same ways. It sends them from its own address or with the true source spoofed.
+//! Whoever overhears a datagram knows where its fields lie, though not what its boxes hold. It changes one thing: a
+//! key, a nonce, a cookie or a return header of another datagram in place of its own, a bit, the kind, a nonce one
+//! higher, a cut at a field's border, bytes too many. With keys of its own it also makes boxes that open, whose
+//! plaintext is wrong in the same ways. It sends them from its own address or with the true source spoofed.
 //!
 //! What must hold: everything that was overheard and changed is dropped, for its form or because its box does not open.
 //! Nothing ends a session, moves an address, uses up a window or makes a node panic; and what opens but is malformed

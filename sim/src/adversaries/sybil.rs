@@ -2,8 +2,8 @@
 //!
 //! Whoever is among the nodes nearest to a key decides what is found there. The machine makes identities near the key,
 //! introduces them to everybody it hears of, answers pings and nodes requests as it should, but names only its own. It
-//! takes announcements and denies or forgets them, and as an onion relay it drops what it should pass on, or some of it.
-//! Lists hold one node of an address, so a strong attacker has many machines: hosts with the same seed share the
+//! takes announcements and denies or forgets them, and as an onion relay it drops what it should pass on, or some of
+//! it. Lists hold one node of an address, so a strong attacker has many machines: hosts with the same seed share the
 //! identities, each presents its part of them, and they name each other.
 //!
 //! What must hold: nobody enters a list who does not answer from its address; searches keep nodes that live and go on

@@ -1,8 +1,9 @@
 //! The cryptography of simulated nodes: the real one, remembered, or a toy for worlds of 100,000 nodes.
 //!
-//! *Real* gives the bytes of NaCl, by [`HostSuite`]. All nodes of a world share a memory of agreed keys: what one side has computed,
-//! the other side need not compute again. *Toy* has the shape of cryptography and none of its strength: the public key
-//! gives the secret away, and boxes carry a checksum. It exists in this crate only, where no runtime can reach it.
+//! *Real* gives the bytes of NaCl, by [`HostSuite`]. All nodes of a world share a memory of agreed keys: what one side
+//! has computed, the other side need not compute again. *Toy* has the shape of cryptography and none of its strength:
+//! the public key gives the secret away, and boxes carry a checksum. It exists in this crate only, where no runtime can
+//! reach it.
 //!
 //! Both can keep a ledger of every box that was sealed, for the oracle that no key meets a nonce twice.
 

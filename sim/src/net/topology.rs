@@ -1,7 +1,7 @@
 //! Who is where, and how a datagram gets from one place to another.
 //!
-//! A *site* is a place on the public internet: an access line with an uplink and a downlink in a *region*. A host with a
-//! public address is a site of its own; hosts behind a NAT share the site of the outermost NAT. A datagram leaves
+//! A *site* is a place on the public internet: an access line with an uplink and a downlink in a *region*. A host with
+//! a public address is a site of its own; hosts behind a NAT share the site of the outermost NAT. A datagram leaves
 //! through the sender's NATs, then crosses its uplink, the line between the two regions, and the receiver's downlink,
 //! and enters through the receiver's NATs, whose filters see it when it arrives. Neighbours behind one NAT talk over
 //! their local network.
@@ -426,8 +426,8 @@ impl Net {
         self.travel(now, from, spoofed.unwrap_or(source), Gate(owner, to.port()), len)
     }
 
-    /// To which host a byte stream to an address leads, and how long the way there is; `None` when nothing answers. NATs
-    /// and firewalls let streams out, and none in.
+    /// To which host a byte stream to an address leads, and how long the way there is; `None` when nothing answers.
+    /// NATs and firewalls let streams out, and none in.
     #[must_use]
     pub fn stream_way(&self, from: HostId, to: Endpoint) -> Option<(HostId, Duration)> {
         let attached = &self.hosts[from as usize];

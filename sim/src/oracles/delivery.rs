@@ -260,5 +260,4 @@ impl Oracle for Delivery {
 }
 
 #[cfg(test)]
-#[path = "delivery_tests.rs"]
 mod tests;

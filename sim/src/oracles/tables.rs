@@ -1,8 +1,8 @@
 //! No table holds more than its capacity, and none leaks.
 //!
 //! Blocks are what leaks would be made of: they hold unread and unacknowledged packets and the words of friend
-//! requests, and wander between chains. After a while of quiet a node needs few: for each session those of its last alive
-//! packets, and one for each friend request that is not answered or not read.
+//! requests, and wander between chains. After a while of quiet a node needs few: for each session those of its last
+//! alive packets, and one for each friend request that is not answered or not read.
 
 use super::{Audited, Findings, Oracle, PerHost, Rule};
 use crate::observe::{Change, HostId, Observation};

@@ -6,7 +6,7 @@ use crate::plan::{Family, Plan, swarm};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "onion-privacy",
-    about: "Small worlds, where paths are short of relays, with dishonest hops and restarts: no relay may learn who asks.",
+    about: "Small worlds, short of relays, with dishonest hops and restarts: no relay may learn who asks.",
     size: Size { nodes: 7, minutes: 4 },
     plan,
     table: None,

@@ -1,3 +1,5 @@
+//! What is written arrives, in order and once; and what does not arrive is told.
+
 use super::*;
 use crate::rng::MILLION;
 use quickcheck::{Arbitrary, Gen, quickcheck};
