@@ -224,8 +224,8 @@ mod tests {
             usable.retain(|node| !seen.contains(&node.key) && { seen.push(node.key); true });
             assert_eq!(new.secret_key().as_bytes(), old.secret_key().as_bytes());
             assert_eq!(new.nospam(), old.nospam());
-            let told = |node: &Node<'_, TestEnv>| (node.name().to_vec(), node.status_message().to_vec(), node.status());
-            assert_eq!(told(&new), told(&old));
+            assert_eq!((new.name(), new.status_message()), (old.name(), old.status_message()));
+            assert_eq!(new.status(), old.status());
             assert!(new.relays().eq(old.relays()) && new.others().eq(old.others()));
             assert_eq!(new.path_nodes().collect::<Vec<_>>(), usable);
             let keys = |friends: Vec<FriendRecord<'_>>| friends.iter().map(|friend| friend.key).collect::<Vec<_>>();
