@@ -30,7 +30,8 @@ const SEEDS: [(&str, u64, Option<Size>); 15] = [
 ];
 
 /// What must have happened in some of these runs.
-const REQUIRED: [&str; 16] = [
+const REQUIRED: [&str; 17] = [
+    "tampered",
     "hole punched",
     "NAT refused",
     "cookie refused",

@@ -1,7 +1,7 @@
 //! What is left of a run.
 
 use crate::observe::HostId;
-use crate::oracles::{OnlineTimes, Peaks, Violation, Watch};
+use crate::oracles::{OnlineTimes, Peaks, Probe, Violation, Watch};
 use crate::plan::Plan;
 use crate::world::World;
 use core::time::Duration;
@@ -37,6 +37,10 @@ pub struct Outcome {
 impl Outcome {
     pub(super) fn of(plan: &Plan, world: &World<Watch>) -> Self {
         let watch = &world.tap;
+        let mut probes = watch.probes.by_name();
+        if world.tampered() > 0 {
+            probes.insert(Probe::Tampered.name(), world.tampered());
+        }
         let pairs = plan.friends.iter().map(|(a, b)| (*a, *b, world.are_connected(*a, *b))).collect();
         Self {
             nodes: plan.hosts.len() as u32,
@@ -47,7 +51,7 @@ impl Outcome {
             violations: watch.findings.violations().to_vec(),
             violation_count: watch.findings.total(),
             online: watch.online.times(),
-            probes: watch.probes.by_name(),
+            probes,
             peaks: watch.peaks.clone(),
             pairs,
         }

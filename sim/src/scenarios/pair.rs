@@ -3,6 +3,7 @@
 use super::{Scenario, Size, chat};
 use crate::choices::Choices;
 use crate::net::Place;
+use crate::oracles::IdleBudget;
 use crate::plan::{Family, Plan, swarm};
 use core::time::Duration;
 
@@ -22,6 +23,7 @@ fn plan(choices: &mut Choices, size: Size) -> Plan {
     plan.phases.warm_up = Duration::from_secs(20);
     plan.phases.chaos = Duration::from_secs(u64::from(size.minutes) * 60);
     plan.phases.quiet = Duration::from_secs(30);
+    plan.demands.idle = Some(IdleBudget { own: 8, answers: 15 });
     swarm(choices, &mut plan, &Family::ALL, &pair);
     chat(choices, &mut plan, 40);
     plan

@@ -2,6 +2,7 @@
 
 use super::{SETTLE, Scenario, Size, befriend_some, chat, client_host, town};
 use crate::choices::Choices;
+use crate::oracles::IdleBudget;
 use crate::plan::{Fault, FaultKind, Plan};
 use crate::world::SavedState;
 use core::time::Duration;
@@ -22,6 +23,7 @@ fn plan(choices: &mut Choices, size: Size) -> Plan {
     plan.phases.warm_up = SETTLE;
     plan.phases.chaos = size.busy();
     plan.phases.quiet = Duration::from_secs(600);
+    plan.demands.idle = Some(IdleBudget { own: 4, answers: 8 });
     let days = (u64::from(size.minutes) * 60).div_ceil(DAY);
     for day in 0..days {
         let host = client_host(choices, &plan);

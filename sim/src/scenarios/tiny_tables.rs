@@ -2,8 +2,10 @@
 
 use super::{SETTLE, Scenario, Size, befriend_some, chat, town};
 use crate::choices::Choices;
+use crate::oracles::IdleBudget;
 use crate::plan::{Family, Plan, swarm};
 use bluering_core::Limits;
+use core::time::Duration;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "tiny-tables",
@@ -22,6 +24,8 @@ fn plan(choices: &mut Choices, size: Size) -> Plan {
     befriend_some(choices, &mut plan, 1);
     plan.phases.warm_up = SETTLE;
     plan.phases.chaos = size.busy();
+    plan.phases.quiet = Duration::from_secs(60);
+    plan.demands.idle = Some(IdleBudget { own: 8, answers: 12 });
     let clients = plan.clients();
     swarm(choices, &mut plan, &Family::ALL, &clients);
     chat(choices, &mut plan, size.nodes * size.minutes * 2);

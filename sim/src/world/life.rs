@@ -268,6 +268,12 @@ impl<T: Tap> World<T> {
         };
     }
 
+    /// Datagrams that dishonest hosts have dropped, changed or held back so far.
+    #[must_use]
+    pub const fn tampered(&self) -> u64 {
+        self.wire.tampered
+    }
+
     /// Of the next datagrams that a host sends, those that are marked are lost.
     pub fn lose_next(&mut self, id: HostId, lost: &[bool]) {
         self.wire.fates.insert(id, lost.iter().copied().collect());

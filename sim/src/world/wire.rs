@@ -29,6 +29,8 @@ pub(super) struct Wire {
     pub(super) digest: Digest,
     /// Whether each of the next datagrams of a host is lost.
     pub(super) fates: BTreeMap<HostId, VecDeque<bool>>,
+    /// Datagrams that dishonest hops dropped, changed or held back.
+    pub(super) tampered: u64,
     pub(super) tampering: BTreeMap<HostId, (Tamper, SimRng)>,
     /// Datagrams that actors who tap the network have not seen yet.
     pub(super) overheard: Option<Vec<InFlightCopy>>,
@@ -66,6 +68,7 @@ impl Wire {
             datagrams: 0,
             digest: Digest::NEW,
             fates: BTreeMap::new(),
+            tampered: 0,
             tampering: BTreeMap::new(),
             overheard: None,
             strays: None,
@@ -89,7 +92,9 @@ impl Wire {
         }
         let (mut buffer, mut held) = (self.queue.buffer(bytes), Duration::ZERO);
         if let Some((tamper, rng)) = self.tampering.get_mut(&from) {
-            match meddle(*tamper, rng, &mut buffer) {
+            let fate = meddle(*tamper, rng, &mut buffer);
+            self.tampered += u64::from(fate != Some(Duration::ZERO) || buffer != bytes);
+            match fate {
                 Some(wait) => held = wait,
                 None => return self.lost(tap, now, packet, NetDrop::Loss),
             }
