@@ -113,7 +113,7 @@ fn is_usable(node: &NodeInfo) -> bool {
     node.at.is_usable() && node.at.ip() != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests {
     use super::*;
     use crate::Endpoint;
