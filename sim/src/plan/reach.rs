@@ -3,6 +3,7 @@
 use super::{Plan, Role};
 use crate::net::{Dependence, NatSpec, Reach, V4, V6, reach};
 use crate::observe::HostId;
+use std::collections::BTreeSet;
 
 /// What is to be expected of two hosts that look for each other over UDP, without relays and without help in their
 /// local network.
@@ -27,12 +28,17 @@ pub fn expected(plan: &Plan, a: HostId, b: HostId) -> Reach {
 
 /// The pairs of friends, with what is to be expected of each.
 impl Plan {
-    /// Pairs that must meet.
+    /// Pairs that must meet when the hosts `gone` never come: clients who can reach each other, and who have a way into
+    /// the network.
     #[must_use]
-    pub fn reachable_pairs(&self) -> Vec<(HostId, HostId)> {
-        let client = |id: HostId| matches!(self.hosts[id as usize].role, Role::Client);
+    pub fn reachable_pairs(&self, gone: &BTreeSet<u32>) -> Vec<(HostId, HostId)> {
+        let can = |id: HostId| {
+            let host = &self.hosts[id as usize];
+            let comes = matches!(host.role, Role::Client) && !gone.contains(&id);
+            comes && host.through.iter().any(|way| !gone.contains(way))
+        };
         let pairs = self.friends.iter().copied();
-        pairs.filter(|(a, b)| client(*a) && client(*b) && expected(self, *a, *b) != Reach::Unreachable).collect()
+        pairs.filter(|(a, b)| can(*a) && can(*b) && expected(self, *a, *b) != Reach::Unreachable).collect()
     }
 }
 

@@ -78,7 +78,7 @@ impl<'p> Run<'p> {
         let Options { overrides, meter, sinks, blind } = options;
         let settings = Settings { needles: vec![plan.marker().to_vec()], idle: plan.demands.idle };
         let oracles = if blind { Vec::new() } else { all(&settings) };
-        let mut watch = Watch::new(oracles, &plan.reachable_pairs());
+        let mut watch = Watch::new(oracles, &plan.reachable_pairs(&overrides.hosts));
         watch.sinks = sinks;
         let mut world = World::watched(plan.seed, plan.strength, watch);
         if plan.shuffle_ties {

@@ -48,7 +48,8 @@ fn flood(choices: &mut Choices, size: Size) -> Plan {
 fn sybil(choices: &mut Choices, size: Size) -> Plan {
     let mut plan = honest(choices, size);
     let after = *choices.pick(&plan.clients(), "victim");
-    let hosts = choices.between(1, 4, "hosts") as u32;
+    // Two names each: false nodes stay the minority, or else no network of this kind could help its people.
+    let hosts = choices.between(1, u64::from(size.nodes / 4).max(1), "hosts") as u32;
     let announces = [Announces::Forget, Announces::Deny, Announces::Ignore, Announces::Misdirect];
     let announces = *choices.pick(&announces, "announces");
     let bits = choices.between(0, 8, "bits") as u32;

@@ -20,6 +20,7 @@ use crate::net::Place;
 use crate::observe::HostId;
 use crate::plan::{Deed, DeedKind, Plan};
 use crate::run::Outcome;
+use crate::world::Clock;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
@@ -126,6 +127,17 @@ fn befriend_some(choices: &mut Choices, plan: &mut Plan, each: u32) {
             if *one != other && known.insert((*one.min(&other), *one.max(&other))) {
                 plan.friends.push((*one, other));
             }
+        }
+    }
+}
+
+/// Gives half of the clients clocks that drift or are set wrong. Ask for it last: older records have no such choices.
+fn set_clocks(choices: &mut Choices, plan: &mut Plan) {
+    for client in plan.clients() {
+        if choices.chance(500_000, "odd clock") {
+            let drift = choices.between(0, 1_000, "drift") as i32 - 500;
+            let wall = choices.between(0, 200_000, "wall") as i64 - 100_000;
+            plan.hosts[client as usize].clock = Clock { drift, wall };
         }
     }
 }

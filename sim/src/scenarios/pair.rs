@@ -1,6 +1,6 @@
 //! Two friends and a bootstrap node, and whatever can go wrong between them.
 
-use super::{Scenario, Size, chat};
+use super::{Scenario, Size, chat, set_clocks};
 use crate::choices::Choices;
 use crate::net::Place;
 use crate::oracles::IdleBudget;
@@ -26,5 +26,6 @@ fn plan(choices: &mut Choices, size: Size) -> Plan {
     plan.demands.idle = Some(IdleBudget { own: 8, answers: 15 });
     swarm(choices, &mut plan, &Family::ALL, &pair);
     chat(choices, &mut plan, 40);
+    set_clocks(choices, &mut plan);
     plan
 }

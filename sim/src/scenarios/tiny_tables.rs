@@ -1,6 +1,6 @@
 //! Microcontrollers: every table as small as can be, or a little larger.
 
-use super::{SETTLE, Scenario, Size, befriend_some, chat, town};
+use super::{SETTLE, Scenario, Size, befriend_some, chat, set_clocks, town};
 use crate::choices::Choices;
 use crate::oracles::IdleBudget;
 use crate::plan::{Family, Plan, swarm};
@@ -29,6 +29,7 @@ fn plan(choices: &mut Choices, size: Size) -> Plan {
     let clients = plan.clients();
     swarm(choices, &mut plan, &Family::ALL, &clients);
     chat(choices, &mut plan, size.nodes * size.minutes * 2);
+    set_clocks(choices, &mut plan);
     plan
 }
 
