@@ -185,7 +185,7 @@ impl Source {
         let is_root = ["mod.rs", "lib.rs", "main.rs"].iter().any(|name| path.ends_with(name));
         let folder = if is_root { path.parent().unwrap_or(path).into() } else { path.with_extension("") };
         let pairs = self.text.lines().zip(self.text.lines().skip(1));
-        let declared = pairs.filter(|(line, _)| line.trim() == "#[cfg(test)]").filter_map(|(_, next)| module_in(next));
+        let declared = pairs.filter(|(line, _)| is_test_attribute(line)).filter_map(|(_, next)| module_in(next));
         declared.map(|module| folder.join(module)).collect()
     }
 
@@ -206,7 +206,7 @@ impl Source {
                         skipping = None;
                     }
                 }
-                None if line.trim_start().starts_with("#[cfg(test)]") => skipping = Some(indentation),
+                None if is_test_attribute(line) => skipping = Some(indentation),
                 None => lines.push((number, line)),
             }
         }
@@ -264,4 +264,9 @@ fn root() -> PathBuf {
 
 fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// Whether what follows is compiled for tests only.
+fn is_test_attribute(line: &str) -> bool {
+    ["#[cfg(test)]", "#[cfg(all(test,"].iter().any(|attribute| line.trim_start().starts_with(attribute))
 }
