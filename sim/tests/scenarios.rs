@@ -131,3 +131,15 @@ fn what_was_broken_once_stays_mended() {
         assert_eq!(outcome.violations, [], "{}", file.display());
     }
 }
+
+/// The smallest sizes that can be asked for are worlds too.
+#[test]
+fn every_scenario_can_be_small() {
+    // The NAT matrix has as many hosts as it has pairs, whatever is asked for.
+    for scenario in scenarios::ALL.into_iter().filter(|scenario| scenario.size.nodes > 0) {
+        for nodes in 1..4 {
+            let outcome = run_seed(&scenario, Size { nodes, minutes: 1 }, 1);
+            assert_eq!(outcome.violations, [], "{} with {nodes}", scenario.name);
+        }
+    }
+}

@@ -95,7 +95,7 @@ pub fn find(name: &str) -> Option<&'static Scenario> {
     ALL.iter().find(|scenario| scenario.name == name)
 }
 
-/// A plan for `nodes` hosts at public addresses, a few of them bootstrap nodes.
+/// A plan for `nodes` hosts (two at least) at public addresses, a few of them bootstrap nodes.
 fn town(choices: &mut Choices, nodes: u32) -> Plan {
     let mut plan = Plan::new(choices.word("seed"));
     plan.backbone = choices.span(Duration::from_millis(1), Duration::from_millis(150), "backbone");
@@ -103,7 +103,7 @@ fn town(choices: &mut Choices, nodes: u32) -> Plan {
     for _ in 0..servers {
         plan.add_bootstrap();
     }
-    for _ in servers..nodes {
+    for _ in servers..nodes.max(2) {
         plan.add_client(Place::PUBLIC);
     }
     plan

@@ -290,7 +290,7 @@ impl<T: Tap> World<T> {
     /// `b` among the friends of `a`.
     #[must_use]
     pub fn friend(&self, a: HostId, b: HostId) -> Option<FriendId> {
-        let key = self.hosts[b as usize].identity?;
+        let key = self.hosts.get(b as usize)?.identity?;
         self.try_node(a)?.friend_by_key(&key)
     }
 
