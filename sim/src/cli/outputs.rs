@@ -6,7 +6,7 @@ use super::options::ShowOptions;
 use super::show;
 use bluering_sim::observe::Tap;
 use bluering_sim::oracles::{Rule, Violation};
-use bluering_sim::output::{Capture, Report, Summary, TableUse, Timeline, Trace};
+use bluering_sim::output::{Capture, Report, Summary, Timeline, Trace};
 use bluering_sim::replay::Case;
 use bluering_sim::run::START;
 use std::cell::RefCell;
@@ -121,28 +121,23 @@ fn timeline(case: &Case, violation: &Violation) -> Timeline {
     timeline
 }
 
-/// What the report cannot see itself.
+/// What the report cannot see itself; of a run that panicked, no more than its case and what broke.
 fn told(case: &Case, ran: &Ran) -> Summary {
     let (plan, _) = case.resolved();
-    let mut summary = Summary {
-        scenario: case.scenario.name.into(),
-        seed: show::seed(case).unwrap_or(plan.seed),
-        nodes: plan.hosts.len() as u32,
-        violations: ran.broken.clone(),
-        violation_count: ran.count,
-        replay_command: show::command(case),
-        pairs: plan.friends.clone(),
-        bootstrap: plan.bootstrap_nodes(),
-        ..Summary::default()
+    let seed = show::seed(case).unwrap_or(plan.seed);
+    let (name, command) = (case.scenario.name, show::command(case));
+    let known = match &ran.outcome {
+        Some(outcome) => Summary::of(name, seed, command, &plan, outcome),
+        None => Summary {
+            scenario: name.into(),
+            seed,
+            nodes: plan.hosts.len() as u32,
+            replay_command: command,
+            pairs: plan.friends.clone(),
+            bootstrap: plan.bootstrap_nodes(),
+            ..Summary::default()
+        },
     };
-    if let Some(outcome) = &ran.outcome {
-        summary.took = outcome.took;
-        summary.hash = outcome.hash;
-        summary.events = outcome.events;
-        summary.packets = outcome.packets;
-        summary.online = outcome.online;
-        summary.occupancy = TableUse::from(&outcome.peaks);
-        summary.probes = outcome.probes.iter().map(|(name, hits)| ((*name).to_owned(), *hits)).collect();
-    }
-    summary
+    // What only a second run or the panic's guard could see stands here.
+    Summary { violations: ran.broken.clone(), violation_count: ran.count, ..known }
 }

@@ -14,7 +14,7 @@ mod times;
 use super::{Kind, Timeline, words};
 use crate::observe::{Change, HostId, Observation, Tap};
 use crate::oracles::{OnlineTimes, Peak, Peaks, Violation};
-use crate::plan::{HostPlan, Plan, Role};
+use crate::plan::Plan;
 use crate::run::Outcome;
 use bluering_core::time::Instant;
 use bluering_core::{Connection, Disposition, Event, Occupancy};
@@ -114,8 +114,6 @@ impl Summary {
     /// That of a run of a plan.
     #[must_use]
     pub fn of(scenario: &str, seed: u64, replay_command: String, plan: &Plan, outcome: &Outcome) -> Self {
-        let is_bootstrap = |host: &HostPlan| matches!(host.role, Role::Bootstrap);
-        let hosts = (0..).zip(&plan.hosts);
         Self {
             scenario: scenario.to_owned(),
             seed,
@@ -130,7 +128,7 @@ impl Summary {
             probes: outcome.probes.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             replay_command,
             pairs: plan.friends.clone(),
-            bootstrap: hosts.filter(|(_, host)| is_bootstrap(host)).map(|(id, _)| id).collect(),
+            bootstrap: plan.bootstrap_nodes(),
             occupancy: TableUse::from(&outcome.peaks),
         }
     }
