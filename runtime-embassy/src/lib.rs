@@ -11,6 +11,12 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod flash;
 
 pub use bluering_core;
 use bluering_core::StaticStorage;
