@@ -1,6 +1,12 @@
 //! BlueRing on microcontrollers: a Tox client over embassy-net.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod flash;
 
 mod net;
 mod resources;
