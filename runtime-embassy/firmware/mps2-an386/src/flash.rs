@@ -132,7 +132,7 @@ fn checked(offset: u32, length: usize, unit: usize) -> Result<usize, FlashError>
     if offset > SIZE || length > SIZE - offset {
         return Err(FlashError::OutOfBounds);
     }
-    if offset % unit != 0 || length % unit != 0 {
+    if !offset.is_multiple_of(unit) || !length.is_multiple_of(unit) {
         return Err(FlashError::NotAligned);
     }
     Ok(offset)

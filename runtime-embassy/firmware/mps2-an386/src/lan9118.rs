@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Context;
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::waitqueue::AtomicWaker;
+use static_cell::ConstStaticCell;
 
 /// The longest frame, without its check sum.
 const FRAME_MAX: usize = 1514;
@@ -62,6 +63,11 @@ const PHY_LINK_UP: u32 = 1 << 2;
 /// Negotiated, and link down.
 const PHY_INT_LINK: u32 = 1 << 6 | 1 << 4;
 
+/// Words, because the FIFOs are read and written by words.
+type Frame = [u32; FRAME_WORDS];
+
+static RECEIVED: ConstStaticCell<Frame> = ConstStaticCell::new([0; FRAME_WORDS]);
+static TO_SEND: ConstStaticCell<Frame> = ConstStaticCell::new([0; FRAME_WORDS]);
 static WAKER: AtomicWaker = AtomicWaker::new();
 static LINK_CHANGED: AtomicBool = AtomicBool::new(true);
 
@@ -69,8 +75,8 @@ static LINK_CHANGED: AtomicBool = AtomicBool::new(true);
 pub struct Lan9118 {
     address: [u8; 6],
     link: LinkState,
-    received: [u32; FRAME_WORDS],
-    to_send: [u32; FRAME_WORDS],
+    received: &'static mut Frame,
+    to_send: &'static mut Frame,
 }
 
 impl Lan9118 {
@@ -93,7 +99,7 @@ impl Lan9118 {
         TX_CFG.write(1 << 1);
         INT_EN.write(0);
         Interrupt::Lan9118.enable();
-        Self { address: address(), link: LinkState::Down, received: [0; FRAME_WORDS], to_send: [0; FRAME_WORDS] }
+        Self { address: address(), link: LinkState::Down, received: RECEIVED.take(), to_send: TO_SEND.take() }
     }
 
     /// Takes the next good frame out of the FIFO; its length.
@@ -125,12 +131,12 @@ impl Driver for Lan9118 {
             return None;
         }
         let length = self.take_frame()?;
-        Some((Received { frame: bytes_of(&mut self.received, length) }, ToSend { words: &mut self.to_send }))
+        Some((Received { frame: bytes_of(self.received, length) }, ToSend { words: self.to_send }))
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<ToSend<'_>> {
         WAKER.register(cx.waker());
-        room(INT_SEND_ROOM, may_send).then_some(ToSend { words: &mut self.to_send })
+        room(INT_SEND_ROOM, may_send).then_some(ToSend { words: self.to_send })
     }
 
     fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
@@ -170,7 +176,7 @@ impl RxToken for Received<'_> {
 
 /// Room for a frame.
 pub struct ToSend<'a> {
-    words: &'a mut [u32; FRAME_WORDS],
+    words: &'a mut Frame,
 }
 
 impl TxToken for ToSend<'_> {
@@ -265,7 +271,7 @@ fn wait_until(is_so: impl Fn() -> bool) {
 }
 
 /// The first `length` bytes of a frame.
-fn bytes_of(words: &mut [u32; FRAME_WORDS], length: usize) -> &mut [u8] {
+fn bytes_of(words: &mut Frame, length: usize) -> &mut [u8] {
     assert!(length <= FRAME_MAX, "longer than a frame");
     // SAFETY: a word is four bytes without padding, any bytes are a word, and the length is within the array.
     unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), length) }

@@ -74,8 +74,11 @@ impl ErrorType for Reader {
 impl Read for Reader {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Infallible> {
         let length = RECEIVED.read(buf).await;
-        // What has stayed in the device interrupts at once.
-        enable(RECEIVE_INTERRUPT);
+        critical_section::with(|_| {
+            CONTROL.write(CONTROL.read() | RECEIVE_INTERRUPT);
+            // What has stayed in the device interrupts no more.
+            take_received();
+        });
         Ok(length)
     }
 }
@@ -119,6 +122,10 @@ fn disable(interrupt: u32) {
 
 pub(crate) fn on_receive() {
     INTERRUPT.write(RECEIVE);
+    take_received();
+}
+
+fn take_received() {
     while STATE.read() & RECEIVE_FULL != 0 {
         if RECEIVED.is_full() {
             disable(RECEIVE_INTERRUPT);
