@@ -1,0 +1,3 @@
+//! x
+mod flash;
+fn main(){}
