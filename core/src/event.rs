@@ -153,26 +153,33 @@ pub enum EventOf<B> {
     },
 }
 
+impl<B> EventOf<B> {
+    /// The same event with its text, if it has one, changed by `f`.
+    pub fn map<C>(self, f: impl FnOnce(B) -> C) -> EventOf<C> {
+        match self {
+            Self::SelfConnection(connection) => EventOf::SelfConnection(connection),
+            Self::FriendRequest { key, message } => EventOf::FriendRequest { key, message: f(message) },
+            Self::FriendConnection { friend, connection } => EventOf::FriendConnection { friend, connection },
+            Self::FriendName { friend, name } => EventOf::FriendName { friend, name: f(name) },
+            Self::FriendStatusMessage { friend, text } => EventOf::FriendStatusMessage { friend, text: f(text) },
+            Self::FriendStatus { friend, status } => EventOf::FriendStatus { friend, status },
+            Self::FriendTyping { friend, typing } => EventOf::FriendTyping { friend, typing },
+            Self::Message { friend, kind, text } => EventOf::Message { friend, kind, text: f(text) },
+            Self::LosslessPacket { friend, data } => EventOf::LosslessPacket { friend, data: f(data) },
+            Self::LossyPacket { friend, data } => EventOf::LossyPacket { friend, data: f(data) },
+            Self::ReadReceipt { friend, message } => EventOf::ReadReceipt { friend, message },
+            Self::Undelivered { friend, first, last } => EventOf::Undelivered { friend, first, last },
+            Self::Writable { friend } => EventOf::Writable { friend },
+        }
+    }
+}
+
 #[cfg(feature = "alloc")]
 impl Event<'_> {
     /// A copy that owns its texts.
     #[must_use]
     pub fn to_owned(&self) -> OwnedEvent {
-        match *self {
-            Self::SelfConnection(connection) => EventOf::SelfConnection(connection),
-            Self::FriendRequest { key, message } => EventOf::FriendRequest { key, message: message.to_vec() },
-            Self::FriendConnection { friend, connection } => EventOf::FriendConnection { friend, connection },
-            Self::FriendName { friend, name } => EventOf::FriendName { friend, name: name.to_vec() },
-            Self::FriendStatusMessage { friend, text } => EventOf::FriendStatusMessage { friend, text: text.to_vec() },
-            Self::FriendStatus { friend, status } => EventOf::FriendStatus { friend, status },
-            Self::FriendTyping { friend, typing } => EventOf::FriendTyping { friend, typing },
-            Self::Message { friend, kind, text } => EventOf::Message { friend, kind, text: text.to_vec() },
-            Self::LosslessPacket { friend, data } => EventOf::LosslessPacket { friend, data: data.to_vec() },
-            Self::LossyPacket { friend, data } => EventOf::LossyPacket { friend, data: data.to_vec() },
-            Self::ReadReceipt { friend, message } => EventOf::ReadReceipt { friend, message },
-            Self::Undelivered { friend, first, last } => EventOf::Undelivered { friend, first, last },
-            Self::Writable { friend } => EventOf::Writable { friend },
-        }
+        self.map(<[u8]>::to_vec)
     }
 }
 

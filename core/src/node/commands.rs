@@ -26,6 +26,8 @@ pub struct FriendInfo {
     pub typing: bool,
     /// The nospam of our friend request, while it is unanswered.
     pub requested: Option<Nospam>,
+    /// How often that request went out; it does so ever more slowly.
+    pub request_tries: u8,
 }
 
 /// Ourselves.
@@ -246,7 +248,15 @@ impl<E: Env> Node<'_, E> {
             status: friend.status,
             typing: friend.typing,
             requested: friend.request.as_ref().map(|_| friend.nospam),
+            request_tries: friend.request_tries(),
         })
+    }
+
+    /// A request that went out `tries` times in earlier runs goes on at its slow pace.
+    pub fn resume_request(&mut self, id: FriendId, tries: u8) {
+        if let Some(friend) = self.friends.get_mut(id) {
+            friend.resume_request(tries);
+        }
     }
 
     /// The words of our unanswered request to a friend.

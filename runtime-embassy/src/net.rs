@@ -1,0 +1,154 @@
+//! All that is said to embassy-net, whose interface changes with each release: the socket, the name service, the state
+//! of the network.
+
+use bluering_core::Endpoint;
+use bluering_core::driver::Sent;
+use core::future::poll_fn;
+use core::net::IpAddr;
+use core::task::{Context, Poll};
+use embassy_net::dns::DnsQueryType;
+use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
+use embassy_net::{IpAddress, IpEndpoint, Stack};
+
+/// Bytes that may wait to be handled: a burst, as a controller with its own buffer hands it over.
+const RECEIVE_BYTES: usize = 8 * 1024;
+const RECEIVE_PACKETS: usize = 24;
+/// Bytes that may wait for the line.
+const SEND_BYTES: usize = 3 * 1024;
+const SEND_PACKETS: usize = 8;
+
+/// The buffers of the UDP socket.
+pub(crate) struct UdpBuffers {
+    receive: [u8; RECEIVE_BYTES],
+    receive_meta: [PacketMetadata; RECEIVE_PACKETS],
+    send: [u8; SEND_BYTES],
+    send_meta: [PacketMetadata; SEND_PACKETS],
+}
+
+impl UdpBuffers {
+    pub(crate) const fn new() -> Self {
+        Self {
+            receive: [0; RECEIVE_BYTES],
+            receive_meta: [PacketMetadata::EMPTY; RECEIVE_PACKETS],
+            send: [0; SEND_BYTES],
+            send_meta: [PacketMetadata::EMPTY; SEND_PACKETS],
+        }
+    }
+}
+
+/// The node's socket, for both families.
+pub(crate) struct UdpPort<'d> {
+    socket: UdpSocket<'d>,
+}
+
+impl<'d> UdpPort<'d> {
+    /// A socket bound to `port` on all addresses.
+    pub(crate) fn open(stack: Stack<'d>, buffers: &'d mut UdpBuffers, port: u16) -> Result<Self, BindError> {
+        let UdpBuffers { receive, receive_meta, send, send_meta } = buffers;
+        let mut socket = UdpSocket::new(stack, receive_meta, receive, send_meta, send);
+        socket.bind(port)?;
+        Ok(Self { socket })
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u16 {
+        self.socket.endpoint().port
+    }
+
+    /// The next datagram that has arrived: its length and sender. One that is longer than any of Tox's is passed over.
+    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<(usize, Endpoint)> {
+        loop {
+            match self.socket.poll_recv_from(buf, cx) {
+                Poll::Ready(Ok((len, meta))) => return Poll::Ready((len, endpoint(meta.endpoint))),
+                Poll::Ready(Err(_)) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Hands a datagram to the stack. One that it refuses for good (no route) is lost, as on the network. When its buffer
+    /// is full, the task is woken when there is room.
+    pub(crate) fn send(&self, cx: &mut Context<'_>, bytes: &[u8], to: Endpoint) -> Sent {
+        match self.socket.poll_send_to(bytes, IpEndpoint::new(to.ip().into(), to.port()), cx) {
+            Poll::Ready(_) => Sent::Ok,
+            Poll::Pending => Sent::Blocked,
+        }
+    }
+}
+
+fn endpoint(at: IpEndpoint) -> Endpoint {
+    Endpoint::new(at.addr.into(), at.port)
+}
+
+/// Our addresses, when the link is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// From the configuration or by DHCP.
+    pub v4: Option<core::net::Ipv4Addr>,
+    /// From the configuration.
+    pub v6: Option<core::net::Ipv6Addr>,
+}
+
+impl Addresses {
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.v4.is_none() && self.v6.is_none()
+    }
+}
+
+/// The stack's state and names.
+#[derive(Clone, Copy)]
+pub(crate) struct Network<'d> {
+    stack: Stack<'d>,
+}
+
+impl<'d> Network<'d> {
+    pub(crate) const fn new(stack: Stack<'d>) -> Self {
+        Self { stack }
+    }
+
+    /// Our addresses now; none while the link is down.
+    pub(crate) fn addresses(&self) -> Addresses {
+        if !self.stack.is_link_up() {
+            return Addresses::default();
+        }
+        Addresses {
+            v4: self.stack.config_v4().map(|config| config.address.address()),
+            v6: self.stack.config_v6().map(|config| config.address.address()),
+        }
+    }
+
+    /// Waits until the link is up and there is an address.
+    pub(crate) async fn wait_up(&self) {
+        self.stack.wait_link_up().await;
+        self.stack.wait_config_up().await;
+    }
+
+    /// Waits until the addresses are other ones than `known`. Nobody is woken for it: it is looked at whenever the task
+    /// that waits is polled, because the stack has room for one waiting task only, and that may be the application.
+    pub(crate) async fn wait_other(&self, known: Addresses) {
+        poll_fn(|_| if self.addresses() == known { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    /// The first address of a host in each family that we have; `None` when there is none now.
+    pub(crate) async fn resolve(&self, host: &str) -> [Option<IpAddr>; 2] {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return [Some(ip), None];
+        }
+        let ours = self.addresses();
+        let mut found = [None; 2];
+        if ours.v4.is_some() {
+            found[0] = self.query(host, DnsQueryType::A).await;
+        }
+        if ours.v6.is_some() {
+            found[1] = self.query(host, DnsQueryType::Aaaa).await;
+        }
+        found
+    }
+
+    async fn query(&self, host: &str, kind: DnsQueryType) -> Option<IpAddr> {
+        let found = self.stack.dns_query(host, kind).await.ok()?;
+        found.first().map(|ip: &IpAddress| IpAddr::from(*ip))
+    }
+}

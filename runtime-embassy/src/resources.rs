@@ -1,0 +1,69 @@
+//! All the memory of a client in one static.
+
+use crate::net::UdpBuffers;
+use crate::tox::Inner;
+use bluering_core::driver::Scratch;
+use bluering_core::{DATAGRAM_MAX, Endpoint, StaticStorage};
+use core::cell::RefCell;
+use core::mem::MaybeUninit;
+
+/// The memory of a client: the core's tables, the socket's buffers, the buffers of the driver. All zeros when new, so a
+/// `static` lands in `.bss`:
+///
+/// ```
+/// use bluering_embassy::ToxResources;
+/// use static_cell::ConstStaticCell;
+/// static RESOURCES: ConstStaticCell<ToxResources<'static>> = ConstStaticCell::new(ToxResources::new());
+/// let resources = RESOURCES.take();
+/// ```
+///
+/// The capacities are those of [`StaticStorage`]: friends, searches (three more than friends), DHT nodes, blocks of
+/// 1.4 KB, announcements kept for others.
+pub struct ToxResources<
+    'd,
+    const FRIENDS: usize = 8,
+    const SEARCHES: usize = 11,
+    const NODES: usize = 64,
+    const BLOCKS: usize = 10,
+    const ANNOUNCES: usize = 6,
+> {
+    pub(crate) storage: StaticStorage<FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES>,
+    pub(crate) inner: MaybeUninit<RefCell<Inner<'d>>>,
+    pub(crate) udp: UdpBuffers,
+    pub(crate) work: Work,
+}
+
+/// What the driver works in.
+pub(crate) struct Work {
+    /// The datagram that is being handled.
+    pub(crate) arrived: [u8; DATAGRAM_MAX],
+    /// Length of the datagram in `arrived` that we sent to ourselves, 0 for none, and where it went.
+    pub(crate) own: (usize, Endpoint),
+    /// The datagram that is being sent.
+    pub(crate) scratch: Scratch,
+}
+
+impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOCKS: usize, const ANNOUNCES: usize>
+    ToxResources<'_, FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES>
+{
+    /// Of it: the core's tables.
+    pub const CORE_BYTES: usize = StaticStorage::<FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES>::BYTES;
+
+    /// Empty.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a default of this size would be built on the stack")]
+    pub const fn new() -> Self {
+        Self {
+            storage: StaticStorage::new(),
+            inner: MaybeUninit::uninit(),
+            udp: UdpBuffers::new(),
+            work: Work { arrived: [0; DATAGRAM_MAX], own: (0, Endpoint::UNSPECIFIED), scratch: Scratch::new() },
+        }
+    }
+}
+
+/// The most that the core's tables of the default capacities may take on a 32-bit target.
+pub const CORE_BYTES_MAX: usize = 48 * 1024;
+
+#[cfg(target_pointer_width = "32")]
+const _: () = assert!(ToxResources::<'static>::CORE_BYTES <= CORE_BYTES_MAX, "the tables of a small client have grown");

@@ -1,0 +1,230 @@
+//! The runner: one future that drives the node. It sleeps until a datagram, a command, the node's next deadline or the
+//! network wakes it, and never polls on a tick.
+
+use crate::net::{Addresses, Network, UdpPort};
+use crate::resources::Work;
+use crate::tox::{DeviceEnv, Inner, embassy_time_at, now};
+use bluering_core::crypto::PublicKey;
+use bluering_core::driver::{Idle, Ports, Sent, pump};
+use bluering_core::time::Deadline;
+use bluering_core::wire::NodeInfo;
+use bluering_core::{Action, DATAGRAM_MAX, Disposition, Endpoint, Event, Frame, Node, Transmit};
+use core::cell::RefCell;
+use core::future::{Future, poll_fn};
+use core::net::IpAddr;
+use core::pin::pin;
+use core::task::{Context, Poll};
+use embassy_time::{Duration, Timer};
+
+/// Datagrams handled before other tasks have their turn: each may cost a key agreement.
+const DATAGRAMS_AT_ONCE: usize = 8;
+
+/// The node's driver, for [`Runner::run`](crate::Runner::run).
+pub(crate) struct Driver<'d> {
+    pub(crate) inner: &'d RefCell<Inner<'d>>,
+    pub(crate) port: UdpPort<'d>,
+    pub(crate) work: &'d mut Work,
+    pub(crate) deadline: Option<Deadline>,
+}
+
+impl Driver<'_> {
+    /// Turns for ever.
+    pub(crate) async fn run(&mut self) -> ! {
+        poll_fn(|cx| {
+            if self.turn(cx) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::<()>::Pending
+        })
+        .await;
+        unreachable!("pending for ever")
+    }
+
+    /// Handles what has come in and sends what follows; true when there may be more at once.
+    fn turn(&mut self, cx: &mut Context<'_>) -> bool {
+        let inner = &mut *self.inner.borrow_mut();
+        let Work { arrived, own, scratch } = self.work;
+        inner.runner.register(cx.waker());
+        let line = Line { cx, port: &self.port, addresses: inner.addresses };
+        let mut outlet = Outlet { line, arrived, own, unsaved: &mut inner.unsaved };
+        let more = take_datagrams(&mut inner.node, &mut outlet, &mut inner.changed);
+        if self.deadline.is_some_and(|deadline| deadline.at <= now()) {
+            inner.changed = true;
+            inner.node.handle_timeout(now());
+        }
+        let idle = pump(&mut inner.node, now(), scratch, &mut outlet);
+        let more = more || outlet.own.0 > 0;
+        self.deadline = idle.deadline;
+        inner.sent = !idle.transmit_blocked;
+        // Who waits looks again, but only after a change: the application may share the runner's task.
+        if core::mem::take(&mut inner.changed) {
+            inner.tasks.wake();
+        }
+        more || is_due(cx, idle)
+    }
+}
+
+/// Arms the timer for the next deadline; true when it has passed already.
+fn is_due(cx: &mut Context<'_>, idle: Idle) -> bool {
+    // A timer that is dropped has still told the time driver when to wake this task.
+    idle.deadline.is_some_and(|deadline| pin!(Timer::at(embassy_time_at(deadline.at))).poll(cx).is_ready())
+}
+
+/// Handles what has arrived; true when there may be more.
+fn take_datagrams(node: &mut Node<'_, DeviceEnv>, outlet: &mut Outlet<'_, '_, '_>, changed: &mut bool) -> bool {
+    for _ in 0..DATAGRAMS_AT_ONCE {
+        let Poll::Ready((len, from)) = outlet.poll_arrived() else { return false };
+        *changed = true;
+        match node.handle_datagram(now(), &mut Frame::new(outlet.arrived, len, from)) {
+            Disposition::Reply { to, len } => outlet.reply(to, len),
+            Disposition::Consumed | Disposition::Dropped(_) => {}
+        }
+    }
+    true
+}
+
+/// Where datagrams leave from.
+struct Line<'a, 'b, 'd> {
+    cx: &'a mut Context<'b>,
+    port: &'a UdpPort<'d>,
+    addresses: Addresses,
+}
+
+impl Line<'_, '_, '_> {
+    /// Our own endpoint, if that is where `to` leads: the stack does not deliver there, but onion paths may.
+    fn own(&self, to: Endpoint) -> Option<Endpoint> {
+        let is_ours = match to.ip() {
+            IpAddr::V4(ip) => self.addresses.v4 == Some(ip),
+            IpAddr::V6(ip) => self.addresses.v6 == Some(ip),
+        };
+        (is_ours && to.port() == self.port.number()).then_some(to)
+    }
+}
+
+/// What the node says during a turn.
+struct Outlet<'a, 'b, 'd> {
+    line: Line<'a, 'b, 'd>,
+    arrived: &'a mut [u8; DATAGRAM_MAX],
+    /// Length of the datagram in `arrived` that came from ourselves, 0 for none, and where it went.
+    own: &'a mut (usize, Endpoint),
+    unsaved: &'a mut bool,
+}
+
+impl Outlet<'_, '_, '_> {
+    /// The next datagram, in `arrived`.
+    fn poll_arrived(&mut self) -> Poll<(usize, Endpoint)> {
+        match core::mem::take(&mut self.own.0) {
+            0 => self.line.port.poll_receive(self.line.cx, self.arrived),
+            len => Poll::Ready((len, self.own.1)),
+        }
+    }
+
+    /// Sends the answer in `arrived`. When there is no room for it, it is dropped: everything answered like this is
+    /// asked again.
+    fn reply(&mut self, to: Endpoint, len: usize) {
+        match self.line.own(to) {
+            Some(at) => *self.own = (len, at),
+            None => drop(self.line.port.send(self.line.cx, &self.arrived[..len], to)),
+        }
+    }
+}
+
+impl Ports for Outlet<'_, '_, '_> {
+    fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
+        let Some(at) = self.line.own(packet.to) else {
+            return self.line.port.send(self.line.cx, packet.bytes, packet.to);
+        };
+        // One at a time; the next is lost, as on a full line.
+        if self.own.0 == 0 {
+            self.arrived[..packet.bytes.len()].copy_from_slice(packet.bytes);
+            *self.own = (packet.bytes.len(), at);
+        }
+        Sent::Ok
+    }
+
+    fn action(&mut self, action: Action) {
+        match action {
+            Action::Persist => *self.unsaved = true,
+            _ => {}
+        }
+    }
+
+    /// The application takes events from the node itself, so they are never copied twice.
+    fn event_room(&mut self) -> bool {
+        false
+    }
+
+    fn event(&mut self, _: Event<'_>) {}
+}
+
+const NAME_AGAIN_FIRST: Duration = Duration::from_secs(1);
+const NAME_AGAIN_SLOWEST: Duration = Duration::from_secs(60);
+
+/// A node that everybody can enter the network through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bootstrap<'d> {
+    /// A name or an IP address.
+    pub host: &'d str,
+    /// UDP port.
+    pub port: u16,
+    /// Its DHT key.
+    pub key: PublicKey,
+}
+
+/// Looks after the network for ever: when there is an address, the bootstrap nodes are asked; when it changes, again.
+pub(crate) async fn mind_network(
+    inner: &RefCell<Inner<'_>>,
+    network: Network<'_>,
+    nodes: &[Bootstrap<'_>],
+    port: u16,
+) -> ! {
+    loop {
+        network.wait_up().await;
+        let addresses = network.addresses();
+        show(inner, addresses, port);
+        let stay = pin!(async {
+            enter(inner, network, nodes).await;
+            core::future::pending::<()>().await;
+        });
+        embassy_futures::select::select(stay, network.wait_other(addresses)).await;
+        if network.addresses().is_empty() {
+            show(inner, Addresses::default(), port);
+        }
+    }
+}
+
+/// Tells the application and the node where we are.
+fn show(inner: &RefCell<Inner<'_>>, addresses: Addresses, port: u16) {
+    let inner = &mut *inner.borrow_mut();
+    if inner.addresses != addresses {
+        inner.addresses = addresses;
+        inner.counters.address_changes = inner.counters.address_changes.saturating_add(1);
+        inner.node.set_local_endpoint(addresses.v4.map(|ip| Endpoint::new(ip.into(), port)));
+        inner.tasks.wake();
+    }
+}
+
+/// Asks all bootstrap nodes; those whose names are not found are looked up again, ever more slowly.
+async fn enter(inner: &RefCell<Inner<'_>>, network: Network<'_>, nodes: &[Bootstrap<'_>]) {
+    // A node that is asked twice does no harm: all are, as long as one is missing.
+    let mut pause = NAME_AGAIN_FIRST;
+    loop {
+        let mut missing = 0;
+        for node in nodes {
+            let found = network.resolve(node.host).await;
+            let inner = &mut *inner.borrow_mut();
+            missing += u32::from(found == [None; 2]);
+            for ip in found.into_iter().flatten() {
+                inner.node.bootstrap(now(), NodeInfo { key: node.key, at: Endpoint::new(ip, node.port) });
+                inner.touch();
+            }
+        }
+        if missing == 0 {
+            return;
+        }
+        let counter = &mut inner.borrow_mut().counters.names_not_found;
+        *counter = counter.saturating_add(missing);
+        Timer::after(pause).await;
+        pause = (pause * 2).min(NAME_AGAIN_SLOWEST);
+    }
+}
