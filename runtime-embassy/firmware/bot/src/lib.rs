@@ -11,5 +11,29 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod boot;
+pub mod bot;
 pub mod config;
 pub mod console;
+pub mod network;
+pub mod requests;
+pub mod status;
+
+pub use bluering_embassy;
+
+use core::fmt;
+
+/// What differs between boards.
+pub trait Board {
+    /// Its name, one word.
+    const NAME: &'static str;
+
+    /// Adds its own values to the status line, each as ` key=value`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn status(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        let _ = out;
+        Ok(())
+    }
+}

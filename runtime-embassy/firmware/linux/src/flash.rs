@@ -2,9 +2,7 @@
 //!
 //! What is written is on the disk before the call returns, as on a board. The call blocks for as long: so does flash.
 
-use embedded_storage_async::nor_flash::{
-    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
-};
+use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -24,11 +22,14 @@ impl FileFlash {
     /// Opens the file, or makes it. What it is too short by is erased flash.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        // A process that is replaced by its successor must not find its own lock: this one ends with the process.
+        // Two bots with one identity would take each other's place in the network.
         file.try_lock().map_err(io::Error::from)?;
         let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         if len > SIZE {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{len} bytes, at most {SIZE} are possible")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{len} bytes, at most {SIZE} are possible"),
+            ));
         }
         file.write_all_at(&vec![ERASED; SIZE - len], len as u64)?;
         file.sync_all()?;
@@ -36,34 +37,16 @@ impl FileFlash {
     }
 }
 
-/// What can go wrong.
-#[derive(Debug)]
-pub(crate) enum FlashError {
-    /// A place that is not there, or not at a boundary.
-    Place(NorFlashErrorKind),
-    /// The file cannot be read or written.
-    File(io::Error),
-}
-
-impl NorFlashError for FlashError {
-    fn kind(&self) -> NorFlashErrorKind {
-        match self {
-            Self::Place(kind) => *kind,
-            Self::File(_) => NorFlashErrorKind::Other,
-        }
-    }
-}
-
 impl ErrorType for FileFlash {
-    type Error = FlashError;
+    type Error = NorFlashErrorKind;
 }
 
 impl ReadNorFlash for FileFlash {
     const READ_SIZE: usize = 1;
 
-    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
         check(offset as usize, bytes.len(), Self::READ_SIZE)?;
-        self.0.read_exact_at(bytes, offset.into()).map_err(FlashError::File)
+        self.0.read_exact_at(bytes, offset.into()).map_err(failed)
     }
 
     fn capacity(&self) -> usize {
@@ -75,13 +58,13 @@ impl NorFlash for FileFlash {
     const WRITE_SIZE: usize = WORD;
     const ERASE_SIZE: usize = PAGE;
 
-    async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
-        let len = to.checked_sub(from).ok_or(FlashError::Place(NorFlashErrorKind::OutOfBounds))? as usize;
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        let len = to.checked_sub(from).ok_or(NorFlashErrorKind::OutOfBounds)? as usize;
         check(from as usize, len, PAGE)?;
         self.put(from, &vec![ERASED; len])
     }
 
-    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         check(offset as usize, bytes.len(), WORD)?;
         let mut cells = vec![0; bytes.len()];
         self.read(offset, &mut cells).await?;
@@ -90,21 +73,25 @@ impl NorFlash for FileFlash {
     }
 }
 
-impl MultiwriteNorFlash for FileFlash {}
-
 impl FileFlash {
-    fn put(&self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
-        self.0.write_all_at(bytes, offset.into()).and_then(|()| self.0.sync_data()).map_err(FlashError::File)
+    fn put(&self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.0.write_all_at(bytes, offset.into()).and_then(|()| self.0.sync_data()).map_err(failed)
     }
 }
 
-fn check(offset: usize, len: usize, unit: usize) -> Result<(), FlashError> {
+/// The store knows what to do about it; a person may want to know why.
+fn failed(why: io::Error) -> NorFlashErrorKind {
+    eprintln!("flash: {why}");
+    NorFlashErrorKind::Other
+}
+
+fn check(offset: usize, len: usize, unit: usize) -> Result<(), NorFlashErrorKind> {
     if !offset.is_multiple_of(unit) || !len.is_multiple_of(unit) {
-        return Err(FlashError::Place(NorFlashErrorKind::NotAligned));
+        return Err(NorFlashErrorKind::NotAligned);
     }
     match offset.checked_add(len) {
         Some(end) if end <= SIZE => Ok(()),
-        Some(_) | None => Err(FlashError::Place(NorFlashErrorKind::OutOfBounds)),
+        Some(_) | None => Err(NorFlashErrorKind::OutOfBounds),
     }
 }
 
@@ -154,7 +141,7 @@ mod tests {
     fn places_are_checked() {
         let file = Temporary::new("places");
         let mut flash = FileFlash::open(&file.0).unwrap();
-        let kind = |result: Result<(), FlashError>| result.unwrap_err().kind();
+        let kind = |result: Result<(), NorFlashErrorKind>| result.unwrap_err();
         assert_eq!(kind(block_on(flash.write(2, &[0; 4]))), NorFlashErrorKind::NotAligned);
         assert_eq!(kind(block_on(flash.write(4, &[0; 3]))), NorFlashErrorKind::NotAligned);
         assert_eq!(kind(block_on(flash.erase(0, 4095))), NorFlashErrorKind::NotAligned);

@@ -1,6 +1,5 @@
 //! The board: clocks, pins, and what the bot gets of it.
 
-use core::convert::Infallible;
 use embassy_stm32::eth::{Ethernet, GenericPhy, InterruptHandler as EthInterrupt, PacketQueue, Sma};
 use embassy_stm32::flash::{Bank2Region1, Flash, InterruptHandler as FlashInterrupt};
 use embassy_stm32::gpio::{Flex, Level, Output, Pull, Speed};
@@ -10,7 +9,9 @@ use embassy_stm32::rcc::{
 };
 use embassy_stm32::rng::{InterruptHandler as RngInterrupt, Rng};
 use embassy_stm32::time::Hertz;
-use embassy_stm32::usart::{BufferedInterruptHandler, BufferedUart, BufferedUartRx, BufferedUartTx, Config as UartConfig};
+use embassy_stm32::usart::{
+    BufferedInterruptHandler, BufferedUart, BufferedUartRx, BufferedUartTx, Config as UartConfig,
+};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Config, Peri, Peripherals, bind_interrupts, uid};
 use static_cell::ConstStaticCell;
@@ -27,6 +28,9 @@ pub(crate) type Nic = Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
 /// The part of the flash that is for the state.
 pub(crate) type StateFlash = Bank2Region1<'static>;
 
+/// Its bytes: four sectors of 16 KiB.
+pub(crate) const STATE_LEN: u32 = 64 * 1024;
+
 /// How long the executor may be stuck.
 const WATCHDOG_US: u32 = 8_000_000;
 const BAUD: u32 = 115_200;
@@ -34,6 +38,13 @@ const BAUD: u32 = 115_200;
 static PACKETS: ConstStaticCell<PacketQueue<4, 8>> = ConstStaticCell::new(PacketQueue::new());
 static TYPED: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
 static SHOWN: ConstStaticCell<[u8; 1024]> = ConstStaticCell::new([0; 1024]);
+
+/// The board, for the bot.
+pub(crate) struct Nucleo;
+
+impl bluering_bot::Board for Nucleo {
+    const NAME: &'static str = "nucleo-f429zi";
+}
 
 /// What the bot gets.
 pub(crate) struct Board {

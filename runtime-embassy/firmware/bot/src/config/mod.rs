@@ -19,6 +19,7 @@ pub use error::{Error, Why};
 
 use bluering_core::crypto::{PublicKey, ToxId};
 use bluering_core::wire::messenger::{NAME_LEN_MAX, STATUS_MESSAGE_LEN_MAX};
+pub use bluering_embassy::Bootstrap;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heapless::Vec;
@@ -55,17 +56,6 @@ pub struct Config<'t> {
     pub port: u16,
     /// Whether each message is shown on the console.
     pub verbose: bool,
-}
-
-/// A node to enter the network through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bootstrap<'t> {
-    /// A name or an address, without brackets.
-    pub host: &'t str,
-    /// Its UDP port.
-    pub port: u16,
-    /// Its DHT key.
-    pub key: PublicKey,
 }
 
 /// How the board gets its IPv4 address.

@@ -37,6 +37,15 @@ impl<W: Write> Console<W> {
     /// Writes a line. What it is too long for is cut, and ends in `...`. A console that cannot be written is nothing
     /// that a bot could mend: it goes on without.
     pub async fn say(&mut self, what: impl fmt::Display) {
+        self.compose(what);
+        let _ = self.line.push_str("\r\n");
+        if self.out.write_all(self.line.as_bytes()).await.is_ok() {
+            let _ = self.out.flush().await;
+        }
+    }
+
+    /// The line as it would be written, without its end.
+    pub fn compose(&mut self, what: impl fmt::Display) -> &str {
         const CUT: &str = "...";
         self.line.clear();
         let mut limited = Limited { line: &mut self.line, left: OUT_MAX - CUT.len() };
@@ -44,10 +53,7 @@ impl<W: Write> Console<W> {
             // There is room for it: the text before was kept that much shorter.
             let _ = self.line.push_str(CUT);
         }
-        let _ = self.line.push_str("\r\n");
-        if self.out.write_all(self.line.as_bytes()).await.is_ok() {
-            let _ = self.out.flush().await;
-        }
+        &self.line
     }
 }
 
