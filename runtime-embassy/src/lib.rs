@@ -8,9 +8,11 @@ extern crate std;
 
 pub mod flash;
 
+mod neighbours;
 mod net;
 mod resources;
 mod runner;
+mod saver;
 mod start;
 mod tox;
 
