@@ -6,6 +6,7 @@ use bluering_core::Endpoint;
 use bluering_core::driver::Sent;
 use bluering_core::time::Instant;
 use core::future::{Future, poll_fn};
+use core::mem::MaybeUninit;
 use core::net::IpAddr;
 use core::pin::pin;
 use core::task::{Context, Poll};
@@ -20,21 +21,22 @@ const RECEIVE_PACKETS: usize = 24;
 const SEND_BYTES: usize = 3 * 1024;
 const SEND_PACKETS: usize = 8;
 
-/// The buffers of the UDP socket.
+/// The buffers of the UDP socket. What tells where packets lie is not made of zeros when empty, and would put the
+/// whole static that holds it into the flash: so it is made when the socket is.
 pub(crate) struct UdpBuffers {
     receive: [u8; RECEIVE_BYTES],
-    receive_meta: [PacketMetadata; RECEIVE_PACKETS],
+    receive_meta: MaybeUninit<[PacketMetadata; RECEIVE_PACKETS]>,
     send: [u8; SEND_BYTES],
-    send_meta: [PacketMetadata; SEND_PACKETS],
+    send_meta: MaybeUninit<[PacketMetadata; SEND_PACKETS]>,
 }
 
 impl UdpBuffers {
     pub(crate) const fn new() -> Self {
         Self {
             receive: [0; RECEIVE_BYTES],
-            receive_meta: [PacketMetadata::EMPTY; RECEIVE_PACKETS],
+            receive_meta: MaybeUninit::uninit(),
             send: [0; SEND_BYTES],
-            send_meta: [PacketMetadata::EMPTY; SEND_PACKETS],
+            send_meta: MaybeUninit::uninit(),
         }
     }
 }
@@ -51,6 +53,8 @@ impl<'d> UdpPort<'d> {
     /// A socket bound to `number` on all addresses.
     pub(crate) fn open(stack: Stack<'d>, buffers: &'d mut UdpBuffers, number: u16) -> Result<Self, BindError> {
         let UdpBuffers { receive, receive_meta, send, send_meta } = buffers;
+        let receive_meta = receive_meta.write([PacketMetadata::EMPTY; RECEIVE_PACKETS]);
+        let send_meta = send_meta.write([PacketMetadata::EMPTY; SEND_PACKETS]);
         let mut socket = UdpSocket::new(stack, receive_meta, receive, send_meta, send);
         socket.bind(number)?;
         Ok(Self { network: Network::new(stack), socket, number, neighbours: Neighbours::new() })

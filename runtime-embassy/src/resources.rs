@@ -78,4 +78,4 @@ impl<
 pub const CORE_BYTES_MAX: usize = 48 * 1024;
 
 #[cfg(target_pointer_width = "32")]
-const _: () = assert!(ToxResources::<'static>::CORE_BYTES <= CORE_BYTES_MAX, "the tables of a small client have grown");
+const _: () = assert!(<ToxResources<'static>>::CORE_BYTES <= CORE_BYTES_MAX, "the tables of a small client have grown");
