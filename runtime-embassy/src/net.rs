@@ -21,10 +21,10 @@ const RECEIVE_PACKETS: usize = 24;
 const SEND_BYTES: usize = 3 * 1024;
 const SEND_PACKETS: usize = 8;
 
-/// The buffers of the UDP socket.
+/// The buffers of the UDP socket. What tells where packets lie is not made of zeros when empty, and would put the
+/// whole static that holds it into the flash: so it is made when the socket is.
 pub(crate) struct UdpBuffers {
     receive: [u8; RECEIVE_BYTES],
-    // A vacant one is not all zeros, which would move the whole static out of `.bss`.
     receive_meta: MaybeUninit<[PacketMetadata; RECEIVE_PACKETS]>,
     send: [u8; SEND_BYTES],
     send_meta: MaybeUninit<[PacketMetadata; SEND_PACKETS]>,

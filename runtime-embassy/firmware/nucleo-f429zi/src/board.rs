@@ -13,7 +13,7 @@ use embassy_stm32::usart::{
     BufferedInterruptHandler, BufferedUart, BufferedUartRx, BufferedUartTx, Config as UartConfig,
 };
 use embassy_stm32::wdg::IndependentWatchdog;
-use embassy_stm32::{Config, Peri, Peripherals, bind_interrupts, uid};
+use embassy_stm32::{Config, Peri, bind_interrupts, uid};
 use static_cell::ConstStaticCell;
 
 bind_interrupts!(struct Irqs {
