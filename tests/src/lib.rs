@@ -18,6 +18,7 @@ pub mod bench;
 mod device;
 mod log;
 pub mod measure;
+mod name_server;
 mod net;
 mod node;
 mod pair;
@@ -31,6 +32,7 @@ mod wire;
 
 pub use device::{Board, Clock, Device, Status, is_friend};
 pub use log::Heard;
+pub use name_server::NameServer;
 pub use net::Net;
 pub use node::Node;
 pub use pair::Pair;
@@ -45,7 +47,8 @@ use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What to install when something is missing.
-pub const INSTALL: &str = "apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark";
+pub const INSTALL: &str = "apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark (and for \
+                           run-qemu: qemu-system-arm nftables dnsmasq-base)";
 
 /// Why a scenario ended early, told for a person.
 pub struct Failure(pub String);

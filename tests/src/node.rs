@@ -4,7 +4,7 @@ use crate::net::wait_bound;
 use crate::programs::{bluering, in_path};
 use crate::{Failure, Kind, Net, Outcome, Process, TempDir};
 use core::fmt::Write;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -82,6 +82,12 @@ impl Node {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
     }
 
     /// Its process id.
