@@ -23,12 +23,24 @@ const FORWARD: [(&str, &str); 3] =
     [("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1"), ("net/ipv4/conf/all/send_redirects", "0")];
 /// Endpoint-independent mapping. What nobody inside has asked for is dropped: a reject would leave an entry in the
 /// table that takes the port away from whom it belongs to.
-const MASQUERADE: &str =
-    "table ip nat { chain out { type nat hook postrouting priority 100; oifname eth0 masquerade persistent; } }
+const MASQUERADE: &str = "
+table ip nat {
+    chain out {
+        type nat hook postrouting priority 100
+        oifname eth0 masquerade persistent
+    }
+}
 table ip filter {
-    chain in { type filter hook input priority 0; iifname eth0 ct state new drop; }
-    chain through { type filter hook forward priority 0; iifname eth0 ct state new drop; }
-}";
+    chain in {
+        type filter hook input priority 0
+        iifname eth0 ct state new drop
+    }
+    chain through {
+        type filter hook forward priority 0
+        iifname eth0 ct state new drop
+    }
+}
+";
 
 /// A network segment to which devices can be plugged.
 pub struct Wire {
