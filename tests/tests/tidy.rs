@@ -91,8 +91,7 @@ fn core_needs_nothing_of_a_host() {
 /// Unsafe code stands only where a C library is called or a platform needs it, and always with its reason.
 #[test]
 fn unsafe_code_is_where_it_may_be() {
-    let allowed =
-        [
+    let allowed = [
         "runtime-embassy/firmware/mps2-an386/src/",
         "tests/src/bin/toxpeer/",
         "tests/src/sodium.rs",
