@@ -56,6 +56,23 @@ impl Node {
         (0..count).map(start).collect()
     }
 
+    /// Starts one that listens as its configuration file says.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_with_config(net: &Net, kind: Kind, config: &str, port: u16) -> Outcome<Self> {
+        let mut command = match kind {
+            Kind::Real => net.command(&in_path("tox-bootstrapd")?)?,
+            Kind::Ours => net.command(&bluering()?)?,
+        };
+        match kind {
+            Kind::Real => command.args(["--config", config, "--foreground", "--log-backend", "stdout"]),
+            Kind::Ours => command.args(["node", "--config", config]),
+        };
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        Ok(Self { kind, port, tcp_port: None, key, process, _folder: TempDir::new()? })
+    }
+
     /// What `--bootstrap` takes: `127.0.0.1:PORT:PK[:TCPPORT]`.
     #[must_use]
     pub fn address(&self) -> String {
