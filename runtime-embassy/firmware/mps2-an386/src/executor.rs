@@ -30,6 +30,11 @@ struct Awake {
     times: u32,
 }
 
+/// The processor is awake, since now.
+pub(crate) fn start() {
+    critical_section::with(|cs| AWAKE.borrow(cs).set(Awake { before: 0, since: ticks(), times: 0 }));
+}
+
 /// Runs tasks for ever; `init` spawns the first ones.
 pub fn run(init: impl FnOnce(Spawner)) -> ! {
     let executor: &'static Executor = EXECUTOR.init_with(|| Executor::new(core::ptr::null_mut()));
