@@ -53,8 +53,8 @@ async fn run(spawner: Spawner, board: Board) {
         echo(stack, console_in, console_out).await;
     }
     flash_keeps(&mut flash, &mut console_out).await;
-    clock_wraps(&mut console_out).await;
     instructions_are_counted(&mut console_out).await;
+    clock_wraps(&mut console_out).await;
     let stack = start_network(spawner, net, entropy, Config::dhcpv4(Default::default()));
     network_reaches_host(stack, &mut flash, &mut console_out).await;
     stack_is_measured(&mut console_out).await;
