@@ -1,8 +1,8 @@
 //! The clock and the alarm of embassy-time, without a tick.
 //!
-//! Timer 0 counts down freely at 25 MHz and interrupts only when it wraps, every 171.8 s: how often it did, and where it
-//! is, is the time. Timer 1 is set to the next moment that a task waits for. So the processor sleeps until something is
-//! due.
+//! Timer 0 counts down freely at 25 MHz and interrupts only when it wraps, every 171.8 s: how often it did, and where
+//! it is, is the time. Timer 1 is set to the next moment that a task waits for. So the processor sleeps until something
+//! is due.
 
 use crate::interrupts::Interrupt;
 use crate::mmio::{Device, Register};
@@ -140,8 +140,8 @@ impl Driver for Clock {
     }
 }
 
-/// The timer's value, never zero: that lasts a tick, and belongs to the time before the wrap by the value but to the time
-/// after it by the interrupt.
+/// The timer's value, never zero: that lasts a tick, and belongs to the time before the wrap by the value but to the
+/// time after it by the interrupt.
 fn value() -> u32 {
     loop {
         match VALUE.read() {

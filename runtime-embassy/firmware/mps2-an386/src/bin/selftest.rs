@@ -2,9 +2,9 @@
 //!
 //!     cargo run --release --bin selftest
 //!
-//! The exit code is 0 when all is well and 101 after a panic that tells what is not. It boots twice: the second time, after
-//! a reset by itself, finds what the first wrote to the flash. The network's peer is QEMU itself, which gives an address by
-//! DHCP and the flash's file by TFTP. The clock starts a second before its timer wraps.
+//! The exit code is 0 when all is well and 101 after a panic that tells what is not. It boots twice: the second time,
+//! after a reset by itself, finds what the first wrote to the flash. The network's peer is QEMU itself, which gives an
+//! address by DHCP and the flash's file by TFTP. The clock starts a second before its timer wraps.
 //!
 //! With a configuration `echo 203.0.113.9/24 2001:db8::9/64` it stays instead: on port 7 it answers each datagram with
 //! itself, and one of the text `stats` with counters; it prints changes of the link, and the console's input.
