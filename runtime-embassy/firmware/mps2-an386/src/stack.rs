@@ -30,8 +30,8 @@ pub fn size() -> usize {
 pub fn used() -> usize {
     let bottom = addr_of!(_stack_end);
     let words = size() / 4;
-    // SAFETY: every word lies between the statics and the stack's start, in RAM; the reads are volatile because what is in
-    // use changes beside them.
+    // SAFETY: every word lies between the statics and the stack's start, in RAM; the reads are volatile because what is
+    // in use changes beside them.
     let painted = (0..words).take_while(|&i| unsafe { bottom.add(i).read_volatile() } == STACK_PAINT_VALUE).count();
     (words - painted) * 4
 }
