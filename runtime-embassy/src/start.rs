@@ -133,6 +133,8 @@ impl<F: NorFlash> Runner<'_, F> {
 
 type DeviceNode<'d> = Node<'d, DeviceEnv>;
 
+/// Built in one place: a node is much code.
+#[inline(never)]
 fn new_node(
     storage: Storage<'_>,
     mut rng: ChaCha12Rng,
