@@ -109,7 +109,7 @@ pub(super) const fn pages_for<F: NorFlash>(len: usize) -> Option<usize> {
 }
 
 /// The digest of a source; `None` when it fails.
-pub(super) fn digest_of(source: &mut impl Source, item: &mut ItemBuffer) -> Option<u64> {
+pub(super) fn digest_of(source: &mut dyn Source, item: &mut ItemBuffer) -> Option<u64> {
     let len = source.len();
     let mut digest = SipHasher13::new();
     for at in (0..len).step_by(CHUNK) {
@@ -183,7 +183,7 @@ pub(super) async fn push_record<F: NorFlash>(
     flash: &mut F,
     range: &Range<u32>,
     record: Record,
-    source: &mut impl Source,
+    source: &mut dyn Source,
     item: &mut ItemBuffer,
 ) -> Result<(), PushError<F::Error>> {
     let mut queue = open(flash, range).ok_or(PushError::Unsound)?;

@@ -245,10 +245,15 @@ impl<F: NorFlash> Store<F> {
     /// # Errors
     /// [`SaveError`].
     pub async fn save(&mut self, mut source: impl Source) -> Result<Saved, SaveError<F::Error>> {
+        self.save_from(&mut source).await
+    }
+
+    /// One code for all sources: flash for code is dear.
+    async fn save_from(&mut self, source: &mut dyn Source) -> Result<Saved, SaveError<F::Error>> {
         let State::Known(known) = self.state else { return Err(SaveError::NotLoaded) };
         let len = u32::try_from(source.len()).ok().filter(|len| *len <= self.len_max).ok_or(SaveError::TooLong)?;
         let mut item = ItemBuffer::new();
-        let digest = bank::digest_of(&mut source, &mut item).ok_or(SaveError::Changed)?;
+        let digest = bank::digest_of(source, &mut item).ok_or(SaveError::Changed)?;
         let is_same = |(_, newest): (usize, Record)| (newest.len, newest.digest) == (len, digest);
         if known.newest.is_some_and(is_same) && known.complete == [true; 2] {
             return Ok(Saved::Unchanged);
@@ -258,12 +263,12 @@ impl<F: NorFlash> Store<F> {
         }
         let bank = known.newest.map_or(0, |(bank, _)| 1 - bank);
         let record = Record { generation: known.seen.saturating_add(1), len, digest };
-        self.write(bank, record, &mut source, &mut item).await?;
+        self.write(bank, record, source, &mut item).await?;
         if self.is_complete(1 - bank) && self.mark(1 - bank, record.generation).await {
             return Ok(Saved::Written(record.generation));
         }
         let again = Record { generation: record.generation.saturating_add(1), ..record };
-        if self.write(1 - bank, again, &mut source, &mut item).await.is_err() {
+        if self.write(1 - bank, again, source, &mut item).await.is_err() {
             return Ok(Saved::Alone(record.generation));
         }
         // A mark that does not get there spoils that bank, and the next save mends it.
@@ -330,7 +335,7 @@ impl<F: NorFlash> Store<F> {
         &mut self,
         bank: usize,
         record: Record,
-        source: &mut impl Source,
+        source: &mut dyn Source,
         item: &mut ItemBuffer,
     ) -> Result<(), SaveError<F::Error>> {
         let range = self.banks[bank].clone();

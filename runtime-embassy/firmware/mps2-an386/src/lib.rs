@@ -86,7 +86,10 @@ pub fn reset() -> ! {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    uart::write_now(format_args!("{info}\n"));
+    // Only where: what formats the values in the words of panics is much code.
+    if let Some(at) = info.location() {
+        uart::write_now(format_args!("panicked at {}:{}\n", at.file(), at.line()));
+    }
     semihost::exit(EXIT_PANIC)
 }
 
