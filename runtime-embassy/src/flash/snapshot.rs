@@ -430,3 +430,44 @@ impl<'a> List<'a> {
 fn take<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<(T, &'a [u8])> {
     postcard::take_from_bytes(bytes).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{Ipv6Addr, SocketAddrV6};
+
+    /// Every field at its longest, in as many items as there may be.
+    fn longest(friends: u16) -> usize {
+        let mut buffer = std::vec![0; 2 * snapshot_max(friends.into())];
+        let mut sink = Sink { buffer: &mut buffer, len: 0 };
+        let (name, status_message) = (&[1; NAME_MAX][..], &[2; STATUS_MESSAGE_MAX][..]);
+        let head = Head { reservation: [255; 8], secret: [255; 32], nospam: [255; 4], status: 2, name, status_message };
+        let request = || RequestItem { nospam: [255; 4], tries: 255, words: WORDS_MAX as u16 };
+        let at = SocketAddrV6::new(Ipv6Addr::from([255; 16]), 65535, 0, 0).into();
+        let nodes = |count| (0..count).map(|_| NodeItem { key: [255; 32], at });
+        sink.put(&VERSION).unwrap();
+        sink.put(&head).unwrap();
+        sink.put_all((0..friends).map(|_| FriendItem { key: [255; 32], request: Some(request()) })).unwrap();
+        sink.put_all(nodes(NODES_MAX)).unwrap();
+        sink.put_all(nodes(NODES_MAX)).unwrap();
+        sink.put_all(nodes(RELAYS_MAX)).unwrap();
+        let len = sink.len;
+        let snapshot = Snapshot::parse(&buffer).unwrap();
+        assert_eq!((snapshot.len(), snapshot.name(), snapshot.status_message()), (len, name, status_message));
+        assert_eq!(
+            snapshot.friends().last().unwrap().request.unwrap().words.end,
+            len + usize::from(friends) * WORDS_MAX
+        );
+        assert_eq!((snapshot.nodes().count(), snapshot.path_nodes().count(), snapshot.relays().count()), (8, 8, 4));
+        len
+    }
+
+    #[test]
+    fn the_bound_holds_for_the_longest() {
+        for friends in [1, 8, 127, 128, 500] {
+            let (len, bound) = (longest(friends), snapshot_max(friends.into()));
+            assert!(len <= bound && bound <= len + 64 + usize::from(friends), "{friends}: {len}, {bound}");
+        }
+        assert!(longest(8) <= SNAPSHOT_MAX);
+    }
+}

@@ -287,9 +287,19 @@ impl<F: NorFlash> Store<F> {
         Ok(())
     }
 
+    /// The flash, to look at.
+    pub const fn flash(&self) -> &F {
+        &self.flash
+    }
+
     /// The flash, given back.
     pub fn into_flash(self) -> F {
         self.flash
+    }
+
+    #[cfg(test)]
+    pub(super) const fn flash_mut(&mut self) -> &mut F {
+        &mut self.flash
     }
 
     /// Before the first snapshot, the second bank says that there is none yet: what then lies in the first bank when
