@@ -197,7 +197,8 @@ mod tests {
         }
 
         fn any_text_is_a_file_or_errors(pieces: Vec<(u8, String)>) -> bool {
-            let syntax = ["udp", "motd", "tcp", "=", "\"", "'", "[", "]", "{", "}", ",", "\n", "#", "1", "true", ".", "\\"];
+            let syntax = ["udp", "motd", "tcp", "=", "\"", "'", "[", "]", "{", "}", ",",
+                "\n", "#", "1", "true", ".", "\\"];
             let text: String = pieces.iter().map(|(n, other)| {
                 syntax.get(usize::from(*n) % (syntax.len() + 2)).map_or(other.as_str(), |piece| piece)
             }).collect();
