@@ -239,7 +239,8 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let text = format!(
-            "// a node\nport = 33445\nkeys_file_path = \"/var/keys\"\npid_file_path = \"/run/pid\"\nenable_ipv6 = false\n\
+            "// a node\nport = 33445\nkeys_file_path = \"/var/keys\"\npid_file_path = \"/run/pid\"\n\
+             enable_ipv6 = false\n\
              enable_ipv4_fallback = true\nenable_lan_discovery = false\nenable_tcp_relay = true\n\
              tcp_relay_ports = [443, 3389]\nenable_motd = true\nmotd = \"hi\"\nbootstrap_nodes = (\n\
              {{ // somebody's\n address = \"a.example\"\n port = 33446\n public_key = \"{KEY}\"\n }},\n\
@@ -317,14 +318,20 @@ mod tests {
     }
 
     quickcheck! {
-        fn what_is_written_out_is_read_back(port: u16, motd: String, nodes: Vec<u16>, truths: (bool, bool, bool)) -> bool {
+        fn what_is_written_out_is_read_back(
+            port: u16,
+            motd: String,
+            nodes: Vec<u16>,
+            truths: (bool, bool, bool)
+        ) -> bool {
             let (port, text) = (port.max(1), Value::Text(motd.clone()));
             let list: Vec<_> = nodes.iter().map(|port| {
                 format!("{{ address = \"n{port}\"; port = {}; public_key = \"{KEY}\" }}", (*port).max(1))
             }).collect();
             let (ipv6, relay, lan) = truths;
             let text = format!(
-                "port = {port};motd={text}\nenable_ipv6 = {ipv6}, enable_tcp_relay: {relay}\nenable_lan_discovery = {lan}\n\
+                "port = {port};motd={text}\nenable_ipv6 = {ipv6}, enable_tcp_relay: {relay}\n\
+                 enable_lan_discovery = {lan}\n\
                  bootstrap_nodes = ({})", list.join(",\n")
             );
             read(&text).is_ok_and(|settings| {

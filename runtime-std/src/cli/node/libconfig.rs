@@ -386,7 +386,8 @@ mod tests {
 
         /// Pieces of the syntax in any order do no harm, and an error's line exists.
         fn any_text_is_a_file_or_an_error(pieces: Vec<(u8, String)>) -> bool {
-            let syntax = ["a", "=", "\"", "\\", "{", "}", "(", ")", "[", "]", ",", ";", "/*", "*/", "#", "\n", "0x", "1.e", "\\x"];
+            let syntax = ["a", "=", "\"", "\\", "{", "}", "(", ")", "[", "]", ",",
+                ";", "/*", "*/", "#", "\n", "0x", "1.e", "\\x"];
             let text: String = pieces.iter().map(|(n, other)| {
                 syntax.get(usize::from(*n) % (syntax.len() + 2)).map_or(other.as_str(), |piece| piece)
             }).collect();

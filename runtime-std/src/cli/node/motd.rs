@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn variables_are_filled_in() {
-        let text = "since {{start_date}}, {{ uptime }}: {{tcp_packets_in}}/{{tcp_packets_out}} {{udp_packets_in}}/{{udp_packets_out}}";
+        let text = "since {{start_date}}, {{ uptime }}: {{tcp_packets_in}}/{{tcp_packets_out}} \
+                    {{udp_packets_in}}/{{udp_packets_out}}";
         let template = Template::parse(text).expect("a template");
         assert!(!template.is_fixed());
         assert_eq!(template.render(&VALUES), b"since 1970-01-01T00:00:00Z, 1day 1h 1m 1s: 1/2 3/4\0");

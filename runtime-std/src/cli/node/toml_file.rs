@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let text = format!(
-            "# a node\nudp = \"[::]:33445\"\ntcp = [\"0.0.0.0:443\", \"[::]:3389\"]\nkeys = '/var/keys'\nmotd = \"hi\"\n\
+            "# a node\nudp = \"[::]:33445\"\ntcp = [\"0.0.0.0:443\", \"[::]:3389\"]\nkeys = '/var/keys'\n\
+             motd = \"hi\"\n\
              bootstrap = [\n \"a.example:33445:{KEY}\",\n \"[2001:db8::1]:1:{KEY}\",\n]\nlan-discovery = false\n\
              metrics = \"127.0.0.1:9100\"\npid-file = \"node.pid\"\n"
         );
@@ -143,7 +144,8 @@ mod tests {
     #[test]
     fn every_error_names_line_and_value() {
         let text = format!(
-            "udp = \"1.2.3.4\"\nprot = 1\ntcp = [\"1.2.3.4:99999\",\n 7]\nlan-discovery = 1\nbootstrap = [\"x:0:{KEY}\"]\n[a]\nb = 1\n"
+            "udp = \"1.2.3.4\"\nprot = 1\ntcp = [\"1.2.3.4:99999\",\n 7]\n\
+             lan-discovery = 1\nbootstrap = [\"x:0:{KEY}\"]\n[a]\nb = 1\n"
         );
         let errors = read(&text).expect_err("wrong");
         for (line, part) in [
@@ -169,7 +171,13 @@ mod tests {
     }
 
     quickcheck! {
-        fn what_is_written_out_is_read_back(port: u16, metrics: Option<u16>, motd: String, nodes: Vec<u16>, lan: bool) -> bool {
+        fn what_is_written_out_is_read_back(
+            port: u16,
+            metrics: Option<u16>,
+            motd: String,
+            nodes: Vec<u16>,
+            lan: bool
+        ) -> bool {
             let quoted = |text: &str| serde_json::to_string(text).expect("a text").replace('\u{7f}', "\\u007f");
             let nodes: Vec<_> = nodes.iter().map(|port| format!("n{port}.example:{}:{KEY}", (*port).max(1))).collect();
             let list = nodes.iter().map(|node| quoted(node)).collect::<Vec<_>>().join(",\n");
@@ -189,11 +197,13 @@ mod tests {
         }
 
         fn any_text_is_a_file_or_errors(pieces: Vec<(u8, String)>) -> bool {
-            let syntax = ["udp", "motd", "tcp", "=", "\"", "'", "[", "]", "{", "}", ",", "\n", "#", "1", "true", ".", "\\"];
+            let syntax = ["udp", "motd", "tcp", "=", "\"", "'", "[", "]", "{", "}", ",",
+                "\n", "#", "1", "true", ".", "\\"];
             let text: String = pieces.iter().map(|(n, other)| {
                 syntax.get(usize::from(*n) % (syntax.len() + 2)).map_or(other.as_str(), |piece| piece)
             }).collect();
-            read(&text).map_or_else(|errors| errors.iter().all(|error| error.starts_with("node.toml:") && !error.contains('\n')), |_| true)
+            let is_line = |error: &String| error.starts_with("node.toml:") && !error.contains('\n');
+            read(&text).map_or_else(|errors| errors.iter().all(is_line), |_| true)
         }
     }
 }
