@@ -20,6 +20,7 @@ mod node;
 mod pair;
 mod peer;
 mod programs;
+pub mod relay;
 #[cfg(feature = "interop")]
 pub mod sodium;
 pub mod table;

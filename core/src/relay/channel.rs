@@ -1,8 +1,8 @@
 //! The encrypted stream of one TCP connection between a client and a relay, seen from both ends.
 //!
-//! Both send a handshake, which agrees on temporary keys, and then frames. Each side seals with the base nonce that *it*
-//! announced (the specification has it the other way round in one place; wire-facts E2), counted up once per frame.
-//! Nothing is repeated and nothing may be missing: whatever does not open ends the connection.
+//! Both send a handshake, which agrees on temporary keys, and then frames. Each side seals with the base nonce that
+//! *it* announced (the specification has it the other way round in one place; wire-facts E2), counted up once per
+//! frame. Nothing is repeated and nothing may be missing: whatever does not open ends the connection.
 //!
 //! The bytes received lie in the adapter's buffer, are opened there, and may arrive in any pieces.
 

@@ -18,6 +18,9 @@ pub(super) struct Options {
     /// Address and port to listen on, such as 0.0.0.0:33445 or [::]:33445 (both families)
     #[arg(long, value_name = "ADDR:PORT")]
     udp: SocketAddr,
+    /// Address and port of the TCP relay; may be given several times
+    #[arg(long, value_name = "ADDR:PORT")]
+    tcp: Vec<SocketAddr>,
     /// The node's keys: 64 bytes, public and secret, as tox-bootstrapd has them; created if missing
     #[arg(long, value_name = "FILE")]
     keys: PathBuf,
@@ -35,14 +38,16 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     }
     let end = end_signal()?;
     let secret = load_or_create(&options.keys)?;
-    let (tox, events) = Builder::new()
+    let builder = options.tcp.iter().fold(Builder::new(), |builder, at| builder.relay(*at));
+    let (tox, events) = builder
         .listen(Listen::At(options.udp))
         .dht_secret_key(secret)
         .limits(Limits::SERVER)
         .info(INFO_VERSION, options.motd.into_bytes())
         .start()?;
     drop(events);
-    println!("bluering node: public key {}, UDP {}", tox.dht_key(), tox.local());
+    let relays: String = tox.relay_at().iter().map(|at| format!(", TCP {at}")).collect();
+    println!("bluering node: public key {}, UDP {}{relays}", tox.dht_key(), tox.local());
     std::io::stdout().flush()?;
     bootstrap_all(&tox, &options.bootstrap).await?;
     let _ = end.recv().await;

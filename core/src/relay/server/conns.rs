@@ -1,8 +1,8 @@
 //! The table of connections, and the lists that they stand in.
 //!
-//! Nothing walks through this table: it may have a hundred thousand entries. Each connection stands in exactly one list,
-//! by its state; as each state lasts a fixed time at most, the front of each list is the one whose time comes first. A
-//! second list has those who are to be sent something.
+//! Nothing walks through this table: it may have a hundred thousand entries. Each connection stands in exactly one
+//! list, by its state; as each state lasts a fixed time at most, the front of each list is the one whose time comes
+//! first. A second list has those who are to be sent something.
 
 use super::queue::Queue;
 use super::routes::RouteList;

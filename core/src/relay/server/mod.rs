@@ -5,17 +5,19 @@
 //! - [`opened`](RelayServer::opened) for each connection accepted, [`closed`](RelayServer::closed) for each that ended.
 //! - [`handle_stream`](RelayServer::handle_stream) for what arrived. It opens frames in the adapter's buffer and tells
 //!   how many bytes are done with; the rest is the beginning of a frame, to be kept until more is there.
-//! - [`next_stream`](RelayServer::next_stream) names who is to be sent something, [`poll_stream`](RelayServer::poll_stream)
-//!   writes it. A connection that cannot send is not asked: then its queue fills, and further data to it is dropped.
+//! - [`next_stream`](RelayServer::next_stream) names who is to be sent something,
+//!   [`poll_stream`](RelayServer::poll_stream) writes it. A connection that cannot send is not asked: then its queue
+//!   fills, and further data to it is dropped.
 //! - [`poll_transmit`](RelayServer::poll_transmit) gives datagrams for nodes: onion packets of clients.
 //!   [`RelayMark::owns`] tells which received datagrams are answers to them, for
 //!   [`handle_datagram`](RelayServer::handle_datagram); all others are the node's.
-//! - [`poll_action`](RelayServer::poll_action) names connections to be closed, and [`poll_timeout`](RelayServer::poll_timeout)
-//!   when to call [`handle_timeout`](RelayServer::handle_timeout).
+//! - [`poll_action`](RelayServer::poll_action) names connections to be closed, and
+//!   [`poll_timeout`](RelayServer::poll_timeout) when to call [`handle_timeout`](RelayServer::handle_timeout).
 //!
 //! Nothing is ever buffered for a client that sends. For one that receives there are queues of data, which are dropped
 //! from when it reads too slowly, and notices (who came and went, pings), which are not queued but flags: they are few,
-//! go first, and are never lost. Whoever misuses the protocol is closed, exactly where toxcore does it (wire-facts 2.11).
+//! go first, and are never lost. Whoever misuses the protocol is closed, exactly where toxcore does it (wire-facts
+//! 2.11).
 
 mod conns;
 mod index;
@@ -62,7 +64,6 @@ const PENDING_SHARE: usize = 4;
 
 /// Something that only the adapter can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum RelayAction {
     /// Close this connection. Its id is stale now.
     Close {

@@ -1,8 +1,8 @@
 //! Clients without UDP: the first hop of their onion paths, and packets to nodes on their behalf.
 //!
-//! The packet to a node carries a sealed header that names the connection, by its serial, which is never used again: what
-//! comes back for a client that has left reaches nobody. Such headers are marked by a keyed hash in their nonces, so
-//! that whoever receives datagrams can tell ours from the node's own without opening them, and nobody else can.
+//! The packet to a node carries a sealed header that names the connection, by its serial, which is never used again:
+//! what comes back for a client that has left reaches nobody. Such headers are marked by a keyed hash in their nonces,
+//! so that whoever receives datagrams can tell ours from the node's own without opening them, and nobody else can.
 
 use super::RelayServer;
 use super::stats::CloseReason;

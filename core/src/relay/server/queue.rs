@@ -1,7 +1,8 @@
 //! What waits to be sent: bytes in a pool of blocks, shared by all connections.
 //!
-//! A queue is a chain of blocks that holds records, each with its length before it; records run over the ends of blocks,
-//! so no room is lost. An empty queue has no block: only a client to whom something is being sent costs anything.
+//! A queue is a chain of blocks that holds records, each with its length before it; records run over the ends of
+//! blocks, so no room is lost. An empty queue has no block: only a client to whom something is being sent costs
+//! anything.
 //!
 //! Nobody can use the pool up: a queue may grow to a quarter of what is free, so the more is taken, the less each may
 //! have, and one more queue always finds room for something.

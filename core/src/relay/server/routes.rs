@@ -1,7 +1,7 @@
 //! Who wants to speak with whom.
 //!
-//! A client may name 240 peers, and few name more than a dozen. So each has places for pages of eight, which come from a
-//! pool. When a quarter of the pool is left, only those who have no page yet get one.
+//! A client may name 240 peers, and few name more than a dozen. So each has places for pages of eight, which come from
+//! a pool. When a quarter of the pool is left, only those who have no page yet get one.
 
 use crate::crypto::PublicKey;
 use crate::storage::Mem;

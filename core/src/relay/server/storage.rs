@@ -100,8 +100,8 @@ impl RelayStorage<'static> {
 
 /// Storage of a size that is known when the program is linked. All zeros when new, so a `static` lands in `.bss`.
 ///
-/// `CONNS` must be 16 more than clients and pending handshakes, `INDEX` twice the clients, plus two, up to the next power
-/// of two.
+/// `CONNS` must be 16 more than clients and pending handshakes, `INDEX` twice the clients, plus two, up to the next
+/// power of two.
 #[derive(Debug)]
 pub struct StaticRelayStorage<const CONNS: usize, const INDEX: usize, const PAGES: usize, const BLOCKS: usize> {
     conns: [Conn; CONNS],
@@ -132,8 +132,8 @@ impl<const CONNS: usize, const INDEX: usize, const PAGES: usize, const BLOCKS: u
         }
     }
 
-    /// Lends the tables to a relay with room for `pending` handshakes, the rest for clients, `per_address` of either for
-    /// each address. What an earlier relay left in them is forgotten.
+    /// Lends the tables to a relay with room for `pending` handshakes, the rest for clients, `per_address` of either
+    /// for each address. What an earlier relay left in them is forgotten.
     pub fn storage(&mut self, pending: usize, per_address: usize) -> RelayStorage<'_> {
         let clients = CONNS.saturating_sub(pending + CLOSING);
         self.conns.fill_with(|| Conn::VACANT);
