@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// How long any step may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a relay.
 pub struct RelayClient {
@@ -105,7 +105,7 @@ impl RelayClient {
                 Ok(0) => return Ok(None),
                 Ok(n) => self.bytes.extend_from_slice(&buf[..n]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Failure(format!("{} bytes of a packet, then: {error}", self.bytes.len()))),
             }
         }
     }
