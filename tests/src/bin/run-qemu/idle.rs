@@ -14,10 +14,12 @@ const COUNTED: &str = "ipv4 = 198.51.100.6/24\ngateway = 198.51.100.1\n";
 /// Until new friends have found all that they look for.
 const SETTLE: Duration = Duration::from_secs(60);
 const MESSAGES: u64 = 20;
+/// Nodes beside the one to bootstrap from: as many as c-toxcore was measured with (README, "idle").
+const CROWD: usize = 10;
 
 /// Idles, and looks whether everybody is still there.
 pub(crate) fn idle(lab: &Lab, figures: &mut Figures) -> Outcome {
-    let stage = Stage::new()?;
+    let stage = Stage::crowded(CROWD)?;
     let clients = [stage.client("first", FIRST)?, stage.client("second", SECOND)?];
     let both = [&clients[0], &clients[1]];
     let wire = stage.internet.wire();
@@ -78,7 +80,9 @@ fn per_second(device: &Device, before: &Status, after: &Status) -> Outcome<f64> 
 
 /// The deepest stack, and the RAM together with it.
 fn stack(device: &Device, figures: &mut Figures) -> Outcome {
-    let used = device.status()?.number("stack_used")? as f64 / 1024.0;
+    let status = device.status()?;
+    let used = status.number("stack_used")? as f64 / 1024.0;
+    figures.add(Figure::Storage, status.number("ram_core")? as f64 / 1024.0);
     figures.add(Figure::Stack, used);
     let statics = figures.get(Figure::Statics).unwrap_or_default();
     figures.add(Figure::Ram, statics + used);

@@ -52,6 +52,7 @@ pub(crate) struct Client {
 /// An internet with a node. Programs end before their networks do.
 pub(crate) struct Stage {
     pub(crate) node: Node,
+    _crowd: Vec<Node>,
     _node_host: Net,
     pub(crate) internet: Internet,
 }
@@ -61,7 +62,13 @@ impl Stage {
     pub(crate) fn new() -> Outcome<Self> {
         let internet = Internet::new()?;
         let host = internet.host(NODE)?;
-        Ok(Self { node: Node::start(&host, Kind::Real)?, _node_host: host, internet })
+        Ok(Self { node: Node::start(&host, Kind::Real)?, _crowd: Vec::new(), _node_host: host, internet })
+    }
+
+    /// With so many nodes more: in a network of a few hosts everybody relays for everybody.
+    pub(crate) fn crowded(count: usize) -> Outcome<Self> {
+        let stage = Self::new()?;
+        Ok(Self { _crowd: stage.node.crowd(&stage._node_host, count)?, ..stage })
     }
 
     /// A real client, connected to the network.
