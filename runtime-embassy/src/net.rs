@@ -28,6 +28,7 @@ pub(crate) struct UdpBuffers {
     receive_meta: MaybeUninit<[PacketMetadata; RECEIVE_PACKETS]>,
     send: [u8; SEND_BYTES],
     send_meta: MaybeUninit<[PacketMetadata; SEND_PACKETS]>,
+    neighbours: MaybeUninit<Neighbours>,
 }
 
 impl UdpBuffers {
@@ -37,6 +38,7 @@ impl UdpBuffers {
             receive_meta: MaybeUninit::uninit(),
             send: [0; SEND_BYTES],
             send_meta: MaybeUninit::uninit(),
+            neighbours: MaybeUninit::uninit(),
         }
     }
 }
@@ -46,18 +48,19 @@ pub(crate) struct UdpPort<'d> {
     network: Network<'d>,
     socket: UdpSocket<'d>,
     number: u16,
-    neighbours: Neighbours,
+    neighbours: &'d mut Neighbours,
 }
 
 impl<'d> UdpPort<'d> {
     /// A socket bound to `number` on all addresses.
     pub(crate) fn open(stack: Stack<'d>, buffers: &'d mut UdpBuffers, number: u16) -> Result<Self, BindError> {
-        let UdpBuffers { receive, receive_meta, send, send_meta } = buffers;
+        let UdpBuffers { receive, receive_meta, send, send_meta, neighbours } = buffers;
         let receive_meta = receive_meta.write([PacketMetadata::EMPTY; RECEIVE_PACKETS]);
         let send_meta = send_meta.write([PacketMetadata::EMPTY; SEND_PACKETS]);
+        let neighbours = neighbours.write(Neighbours::new());
         let mut socket = UdpSocket::new(stack, receive_meta, receive, send_meta, send);
         socket.bind(number)?;
-        Ok(Self { network: Network::new(stack), socket, number, neighbours: Neighbours::new() })
+        Ok(Self { network: Network::new(stack), socket, number, neighbours })
     }
 
     /// Its number.

@@ -2,9 +2,9 @@
 
 use crate::flash::{SNAPSHOT_MAX, snapshot_max};
 use crate::net::UdpBuffers;
-use crate::tox::Inner;
+use crate::tox::{DeviceEnv, Inner};
 use bluering_core::driver::Scratch;
-use bluering_core::{DATAGRAM_MAX, Endpoint, StaticStorage};
+use bluering_core::{DATAGRAM_MAX, Endpoint, Node, StaticStorage};
 use core::cell::RefCell;
 use core::mem::MaybeUninit;
 
@@ -30,6 +30,7 @@ pub struct ToxResources<
     const SNAPSHOT: usize = SNAPSHOT_MAX,
 > {
     pub(crate) storage: StaticStorage<FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES>,
+    pub(crate) node: MaybeUninit<Node<'d, DeviceEnv>>,
     pub(crate) inner: MaybeUninit<RefCell<Inner<'d>>>,
     pub(crate) udp: UdpBuffers,
     pub(crate) work: Work,
@@ -66,6 +67,7 @@ impl<
         const { assert!(SNAPSHOT >= snapshot_max(FRIENDS), "SNAPSHOT must be at least snapshot_max(FRIENDS)") };
         Self {
             storage: StaticStorage::new(),
+            node: MaybeUninit::uninit(),
             inner: MaybeUninit::uninit(),
             udp: UdpBuffers::new(),
             work: Work { arrived: [0; DATAGRAM_MAX], own: (0, Endpoint::UNSPECIFIED), scratch: Scratch::new() },

@@ -48,12 +48,12 @@ impl Driver<'_> {
         self.port.unblock(now(), cx);
         let line = Line { cx, port: &mut self.port, addresses: inner.addresses };
         let mut outlet = Outlet { line, arrived, own, unsaved: &mut inner.unsaved };
-        let more = take_datagrams(&mut inner.node, &mut outlet, &mut inner.changed);
+        let more = take_datagrams(inner.node, &mut outlet, &mut inner.changed);
         if self.deadline.is_some_and(|deadline| deadline.at <= now()) {
             inner.changed = true;
             inner.node.handle_timeout(now());
         }
-        let idle = pump(&mut inner.node, now(), scratch, &mut outlet);
+        let idle = pump(inner.node, now(), scratch, &mut outlet);
         let more = more || outlet.own.0 > 0;
         self.deadline = idle.deadline;
         inner.sent = !idle.transmit_blocked;

@@ -73,14 +73,15 @@ async fn until_due(inner: &RefCell<Inner<'_>>) {
 async fn save<F: NorFlash>(inner: &RefCell<Inner<'_>>, store: &mut Store<F>, bytes: &mut [u8]) -> Outcome {
     let (len, reservation) = {
         let inner = &mut *inner.borrow_mut();
-        let reservation = inner.clock.reservation(now());
+        // A new reservation would make every snapshot a new one.
+        let reservation = inner.clock.reservation_needed(now());
         inner.unsaved = false;
-        match Snapshot::write(&inner.node, reservation, bytes) {
+        match Snapshot::write(inner.node, reservation, bytes) {
             Ok(len) => (len, reservation),
             Err(Full) => return Outcome::Failed,
         }
     };
-    let words = |key: &_, at, to: &mut [u8]| copy_words(&inner.borrow().node, key, at, to);
+    let words = |key: &_, at, to: &mut [u8]| copy_words(inner.borrow().node, key, at, to);
     let Ok(source) = WithWords::new(&bytes[..len], words) else { return Outcome::Failed };
     let outcome = match store.save(source).await {
         Ok(Saved::Written(_) | Saved::Alone(_)) => Outcome::Saved,

@@ -1,6 +1,8 @@
 //! How a client starts: from its flash, over a network stack, in the memory of its resources.
 
-use crate::flash::{LoadError, Loaded, NoReplayClock, ReadError, Snapshot, Store, WORDS_MAX, set_reservation};
+use crate::flash::{
+    LoadError, Loaded, NoReplayClock, ReadError, Snapshot, Store, WORDS_MAX, WithWords, copy_words, set_reservation,
+};
 use crate::net::{Addresses, Network, UdpPort};
 use crate::resources::{ToxResources, Work};
 use crate::runner::{Bootstrap, Driver, mind_network};
@@ -11,6 +13,7 @@ use bluering_core::{BuildError, Config as NodeConfig, Node, Parts, Storage};
 use chacha20::ChaCha12Rng;
 use core::cell::RefCell;
 use core::fmt;
+use core::mem::MaybeUninit;
 use embassy_futures::join::join3;
 use embassy_net::Stack;
 use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
@@ -82,31 +85,34 @@ pub async fn new<
     mut store: Store<F>,
     config: Config<'d>,
 ) -> Result<(Tox<'d>, Runner<'d, F>), StartError> {
-    let ToxResources { storage, inner, udp, work, snapshot } = resources;
-    let rng = ChaCha12Rng::from_rng(rng);
-    let loaded = store.load(snapshot).await.map_err(StartError::Load)?;
-    let (node, clock) = match loaded {
-        Loaded::New => (new_node(storage.storage(), rng, None)?, NoReplayClock::new(0, now())),
-        Loaded::Newest { len, .. } | Loaded::Older { len, .. } => {
-            restored(storage.storage(), rng, &mut store, work, &mut snapshot[..len]).await?
-        }
-    };
+    let ToxResources { storage, node, inner: slot, udp, work, snapshot } = resources;
     let port = UdpPort::open(stack, udp, config.port).map_err(|_| StartError::Port)?;
-    let inner: &'d RefCell<Inner<'d>> = inner.write(RefCell::new(Inner {
-        node,
+    let loaded = store.load(snapshot).await.map_err(StartError::Load)?;
+    let known = match loaded {
+        Loaded::New => None,
+        Loaded::Newest { len, .. } | Loaded::Older { len, .. } => Some(&mut snapshot[..len]),
+    };
+    let identity = known.as_deref().map(Identity::of).transpose()?;
+    let reservation = identity.as_ref().map_or(0, |identity| identity.reservation);
+    let mut inner = Inner {
+        node: place(node, storage.storage(), ChaCha12Rng::from_rng(rng), identity)?,
         runner: WakerRegistration::new(),
         tasks: MultiWakerRegistration::new(),
         addresses: Addresses::default(),
-        clock,
+        clock: NoReplayClock::new(reservation, now()),
         // Somebody new is saved at once.
-        unsaved: loaded == Loaded::New,
+        unsaved: known.is_none(),
         loaded,
         changed: true,
         sent: false,
         closing: false,
         counters: Counters::default(),
-    }));
-    inner.borrow_mut().tell_clock();
+    };
+    if let Some(bytes) = known {
+        restore(&mut inner, &mut store, work, bytes).await?;
+    }
+    inner.tell_clock();
+    let inner: &'d RefCell<Inner<'d>> = slot.write(RefCell::new(inner));
     let driver = Driver { inner, port, work, deadline: None };
     Ok((Tox { inner }, Runner { driver, network: Network::new(stack), store, snapshot, config }))
 }
@@ -131,42 +137,58 @@ impl<F: NorFlash> Runner<'_, F> {
     }
 }
 
-type DeviceNode<'d> = Node<'d, DeviceEnv>;
-
-/// Built in one place: a node is much code.
-#[inline(never)]
-fn new_node(
-    storage: Storage<'_>,
-    mut rng: ChaCha12Rng,
-    known: Option<(SecretKey, Nospam)>,
-) -> Result<DeviceNode<'_>, StartError> {
-    let (secret, nospam) = known.unwrap_or_else(|| (SecretKey::generate(&mut rng), Nospam::generate(&mut rng)));
-    let identity = NodeConfig { secret, nospam, dht_secret: None, info: None };
-    Node::new(identity, storage, Parts { rng, suite: Nacl }, now()).map_err(StartError::Build)
+/// What a node is built with.
+struct Identity {
+    secret: SecretKey,
+    nospam: Nospam,
+    reservation: u64,
 }
 
-/// A node as its snapshot has it. Before it may use any no-replay number, those that follow are reserved on flash.
-async fn restored<'d, F: NorFlash>(
+impl Identity {
+    fn of(snapshot: &[u8]) -> Result<Self, StartError> {
+        let found = Snapshot::parse(snapshot).map_err(|_| StartError::Load(LoadError::Unreadable))?;
+        Ok(Self { secret: found.secret_key(), nospam: found.nospam(), reservation: found.reservation() })
+    }
+}
+
+/// Builds the node in its place. Not inlined: its copies on the stack are gone before anything else is called.
+#[inline(never)]
+fn place<'d>(
+    slot: &'d mut MaybeUninit<Node<'d, DeviceEnv>>,
     storage: Storage<'d>,
-    rng: ChaCha12Rng,
+    mut rng: ChaCha12Rng,
+    known: Option<Identity>,
+) -> Result<&'d mut Node<'d, DeviceEnv>, StartError> {
+    let (secret, nospam) = match known {
+        Some(Identity { secret, nospam, .. }) => (secret, nospam),
+        None => (SecretKey::generate(&mut rng), Nospam::generate(&mut rng)),
+    };
+    let identity = NodeConfig { secret, nospam, dht_secret: None, info: None };
+    let node = Node::new(identity, storage, Parts { rng, suite: Nacl }, now());
+    Ok(slot.write(node.map_err(StartError::Build)?))
+}
+
+/// Brings back what the snapshot holds. Before the node may use any no-replay number, those that follow are reserved on
+/// flash.
+async fn restore<F: NorFlash>(
+    inner: &mut Inner<'_>,
     store: &mut Store<F>,
     work: &mut Work,
     bytes: &mut [u8],
-) -> Result<(DeviceNode<'d>, NoReplayClock), StartError> {
+) -> Result<(), StartError> {
     let damaged = StartError::Load(LoadError::Unreadable);
     let snapshot = Snapshot::parse(bytes).map_err(|_| damaged)?;
-    let mut node = new_node(storage, rng, Some((snapshot.secret_key(), snapshot.nospam())))?;
     let words = work.arrived.first_chunk_mut::<WORDS_MAX>().ok_or(damaged)?;
-    snapshot.restore(&mut node, now(), store, words).await.map_err(|ReadError| StartError::Read)?;
-    let mut clock = NoReplayClock::new(snapshot.reservation(), now());
-    let reservation = clock.reservation(now());
+    let restored = snapshot.restore(inner.node, now(), store, words).await;
+    restored.map_err(|ReadError| StartError::Read)?;
+    let reservation = inner.clock.reservation(now());
     set_reservation(bytes, reservation);
-    let words = |key: &_, at, to: &mut [u8]| crate::flash::copy_words(&node, key, at, to);
+    let words = |key: &_, at, to: &mut [u8]| copy_words(inner.node, key, at, to);
     // Without it the node has no numbers yet; the saver tries again.
-    if let Ok(source) = crate::flash::WithWords::new(bytes, words)
+    if let Ok(source) = WithWords::new(bytes, words)
         && store.save(source).await.is_ok()
     {
-        clock.saved(reservation);
+        inner.clock.saved(reservation);
     }
-    Ok((node, clock))
+    Ok(())
 }

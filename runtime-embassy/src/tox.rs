@@ -32,7 +32,7 @@ impl Env for DeviceEnv {
 
 /// The node, and who is to be woken. It is borrowed for the length of a call, never across an `await`.
 pub(crate) struct Inner<'d> {
-    pub(crate) node: Node<'d, DeviceEnv>,
+    pub(crate) node: &'d mut Node<'d, DeviceEnv>,
     /// The runner, when there is something for it to do.
     pub(crate) runner: WakerRegistration,
     /// Tasks of the application, after each turn of the runner.
@@ -319,13 +319,13 @@ impl<'d> Tox<'d> {
     }
 
     fn with<T>(self, look: impl FnOnce(&Node<'d, DeviceEnv>) -> T) -> T {
-        look(&self.inner.borrow().node)
+        look(self.inner.borrow().node)
     }
 
     fn command<T>(self, act: impl FnOnce(&mut Node<'d, DeviceEnv>, Instant) -> T) -> T {
         let mut inner = self.inner.borrow_mut();
         inner.touch();
-        act(&mut inner.node, now())
+        act(inner.node, now())
     }
 
     async fn wait<T>(self, mut done: impl FnMut(&mut Inner<'d>) -> Option<T>) -> T {

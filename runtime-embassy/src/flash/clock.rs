@@ -55,6 +55,12 @@ impl NoReplayClock {
         self.reserved.max(self.number(now).saturating_add(AHEAD))
     }
 
+    /// As [`reservation`](Self::reservation), but what is reserved already serves as long as no more is needed.
+    #[must_use]
+    pub fn reservation_needed(&self, now: Instant) -> u64 {
+        if self.is_save_due(now) { self.reservation(now) } else { self.reserved }
+    }
+
     /// A snapshot with this reservation is on flash.
     pub fn saved(&mut self, reservation: u64) {
         self.reserved = self.reserved.max(reservation);

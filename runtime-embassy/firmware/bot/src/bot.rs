@@ -35,7 +35,7 @@ pub async fn run<B: Board, R: Read, W: Write>(
     console: &mut Console<W>,
 ) {
     let mut ears = Ears { lines: Lines::new(typed), failures: 0 };
-    let mut desk = Desk { tox, config, board, console, requests: Requests::new(), addresses: Addresses::default() };
+    let mut desk = Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
     desk.open().await;
     let mut text = [0; EVENT_LEN_MAX];
     loop {
@@ -85,6 +85,7 @@ struct Desk<'a, 'd, B, W> {
     board: &'a B,
     console: &'a mut Console<W>,
     requests: Requests,
+    receipts: u32,
     addresses: Addresses,
 }
 
@@ -130,8 +131,11 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
             Event::Undelivered { friend, first, last } => {
                 self.say(format_args!("undelivered {} {first} {last}", friend.index())).await;
             }
-            Event::ReadReceipt { friend, message } if self.config.verbose => {
-                self.say(format_args!("receipt {} {message}", friend.index())).await;
+            Event::ReadReceipt { friend, message } => {
+                self.receipts = self.receipts.wrapping_add(1);
+                if self.config.verbose {
+                    self.say(format_args!("receipt {} {message}", friend.index())).await;
+                }
             }
             // A bot has no use for what friends are called, how they feel and what other applications do.
             Event::FriendName { .. }
@@ -140,7 +144,6 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
             | Event::FriendTyping { .. }
             | Event::LosslessPacket { .. }
             | Event::LossyPacket { .. }
-            | Event::ReadReceipt { .. }
             | Event::Writable { .. } => {}
             _ => {}
         }
@@ -181,7 +184,7 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
         let len = match what {
             What::Echo(len) => len,
             What::Status => {
-                let line = self.console.compose(Status { tox: self.tox, board: self.board }).as_bytes();
+                let line = self.console.compose(Status { tox: self.tox, receipts: self.receipts, board: self.board }).as_bytes();
                 text[..line.len()].copy_from_slice(line);
                 line.len()
             }
@@ -245,7 +248,7 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
                 Err(why) => self.say(format_args!("error: not sent: {why}")).await,
             },
             Command::Status => {
-                let status = Status { tox: self.tox, board: self.board };
+                let status = Status { tox: self.tox, receipts: self.receipts, board: self.board };
                 self.console.say(status).await;
             }
             Command::Help => {

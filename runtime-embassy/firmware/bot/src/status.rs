@@ -11,6 +11,8 @@ use embassy_time::Instant;
 pub struct Status<'a, 'd, B> {
     /// Whose.
     pub tox: Tox<'d>,
+    /// How many messages of ours have arrived.
+    pub receipts: u32,
     /// Where; its own values come last.
     pub board: &'a B,
 }
@@ -30,6 +32,7 @@ impl<B: Board> fmt::Display for Status<'_, '_, B> {
         write!(f, " connection={} friends_online={online} friends={all}", named(tox.connection()))?;
         write!(f, " rx={} tx={}", stats.datagrams_in, stats.datagrams_out)?;
         write!(f, " dropped={} nodes={}", stats.dropped_total(), table("close list").0)?;
+        write!(f, " receipts={}", self.receipts)?;
         write!(f, " blocks_free={} flash_writes={}", capacity - blocks, counters.snapshots)?;
         self.board.status(f)
     }
