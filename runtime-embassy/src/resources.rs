@@ -25,7 +25,7 @@ pub struct ToxResources<
     const FRIENDS: usize = 8,
     const SEARCHES: usize = 11,
     const NODES: usize = 64,
-    const BLOCKS: usize = 10,
+    const BLOCKS: usize = 8,
     const ANNOUNCES: usize = 6,
     const SNAPSHOT: usize = SNAPSHOT_MAX,
 > {

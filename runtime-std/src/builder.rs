@@ -169,7 +169,7 @@ impl Builder {
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
         let tox = Tox { jobs, ended: end, local: socket.local(), dht_key, public_key };
         let runner = Runner {
-            room: Room { node, contacts, saver, clock, stopping: false },
+            room: Room { node, contacts, saver, clock, traffic: Box::default(), stopping: false },
             socket,
             jobs: Box::pin(waiting_jobs),
             events: event_sender,
@@ -202,11 +202,15 @@ impl Builder {
         limits.friends = limits.friends.max(profile.map_or(0, friends_in));
         // The node borrows it for as long as it lives, which is as long as the process, but for tests.
         let info = self.info.take().map(|(version, motd)| BootstrapInfo { version, motd: Box::leak(motd.into()) });
+        let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
         let config = Config { secret, nospam, dht_secret: self.dht_secret.take(), info };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
+        if has_info {
+            node.lend_motd(Box::leak(Box::new([0; MOTD_LEN_MAX])));
+        }
         let contacts = profile.map(|profile| restore(&mut node, now, profile)).unwrap_or_default();
         Ok((node, contacts))
     }

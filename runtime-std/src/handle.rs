@@ -324,7 +324,10 @@ impl Tox {
     }
 
     /// Runs `job` on the node's task and brings back its result.
-    async fn call<T: Send + 'static>(&self, job: impl FnOnce(&mut Room) -> T + Send + 'static) -> Result<T, Stopped> {
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Room) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
         let (reply, answer) = channel::bounded(1);
         let job: Job = Box::new(move |room| drop(reply.try_send(job(room))));
         self.jobs.send(job).await.map_err(|_| Stopped)?;

@@ -23,6 +23,7 @@
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
+//! | `vitals` | counters for those who operate a node |
 //! | `resolve` | bootstrap lines and host names |
 
 mod builder;
@@ -40,6 +41,7 @@ mod sleep;
 mod snapshot;
 mod socket;
 mod trains;
+mod vitals;
 
 pub use bluering_core::crypto::HostSuite;
 pub use builder::{Builder, MOTD_LEN_MAX, StartError};
@@ -51,6 +53,7 @@ pub use profile_store::{LoadError, ProfileBytes, ProfileStore, SaveError, Unusab
 pub use resolve::{BootstrapLineError, BootstrapNode, ResolveError, resolve};
 pub use runner::Runner;
 pub use socket::{BindError, Listen, PORT_FIRST, PORT_LAST, Ports};
+pub use vitals::{Traffic, Vitals};
 
 pub use bluering_core as core;
 

@@ -112,9 +112,14 @@ impl Runner {
         for _ in 0..DATAGRAMS_AT_ONCE {
             let Some((len, from)) = self.arrivals.next(&self.socket, &mut self.buf) else { return false };
             let now = self.room.now();
+            self.room.traffic.count_received(&self.buf[..len]);
             match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
                 // A reply that the socket refuses is dropped: everything answered like this is asked again.
-                Disposition::Reply { to, len } => drop(self.socket.send(&self.buf[..len], to)),
+                Disposition::Reply { to, len } => {
+                    if self.socket.send(&self.buf[..len], to) == Sent::Ok {
+                        self.room.traffic.count_sent(&self.buf[..len]);
+                    }
+                }
                 Disposition::Consumed | Disposition::Dropped(_) => {}
             }
         }
@@ -149,9 +154,9 @@ impl Runner {
 
     fn pump(&mut self) -> Idle {
         let now = self.room.now();
-        let Room { node, contacts, saver, .. } = &mut self.room;
+        let Room { node, contacts, saver, traffic, .. } = &mut self.room;
         let (socket, departures, events) = (&self.socket, &mut self.departures, &mut self.events);
-        let mut outlet = Outlet { socket, departures, events, contacts, saver };
+        let mut outlet = Outlet { socket, departures, events, contacts, saver, traffic };
         let mut idle = pump(node, now, &mut self.scratch, &mut outlet);
         idle.transmit_blocked |= self.departures.depart(&self.socket) == Sent::Blocked;
         self.events.deliver();

@@ -8,7 +8,7 @@
 //! Nothing here skips: what is missing is an error that says what to install. Run with
 //!
 //! ```text
-//! apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark   # and as root, for the namespaces
+//! apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark prometheus python3   # and as root
 //! cargo test  -p bluering-tests                                       # what needs none of that
 //! cargo test  -p bluering-tests --features interop
 //! cargo bench -p bluering-tests --features interop --no-fail-fast -- --quick    # without --quick: minutes, medians
@@ -47,8 +47,8 @@ use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What to install when something is missing.
-pub const INSTALL: &str = "apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark (and for \
-                           run-qemu: qemu-system-arm nftables dnsmasq-base)";
+pub const INSTALL: &str = "apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark prometheus \
+                           python3 (and for run-qemu: qemu-system-arm nftables dnsmasq-base)";
 
 /// Why a scenario ended early, told for a person.
 pub struct Failure(pub String);

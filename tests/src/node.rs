@@ -4,7 +4,7 @@ use crate::net::wait_bound;
 use crate::programs::{bluering, in_path};
 use crate::{Failure, Kind, Net, Outcome, Process, TempDir};
 use core::fmt::Write;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -57,6 +57,24 @@ impl Node {
             Kind::Ours => Self::start_ours(net, Some(self)),
         };
         (0..count).map(start).collect()
+    }
+
+    /// Starts one that listens as its configuration file says.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_with_config(net: &Net, kind: Kind, config: &str, port: u16) -> Outcome<Self> {
+        let mut command = match kind {
+            Kind::Real => net.command(&in_path("tox-bootstrapd")?)?,
+            Kind::Ours => net.command(&bluering()?)?,
+        };
+        match kind {
+            Kind::Real => command.args(["--config", config, "--foreground", "--log-backend", "stdout"]),
+            Kind::Ours => command.args(["node", "--config", config]),
+        };
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        let host = Ipv4Addr::LOCALHOST.into();
+        Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, _folder: TempDir::new()? })
     }
 
     /// What `--bootstrap` takes: `HOST:PORT:PK[:TCPPORT]`.

@@ -11,6 +11,7 @@ use crate::session::{SendRefused, SessionId};
 use crate::storage::{BLOCK_LEN, Full};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
+use crate::wire::dht::MOTD_LEN_MAX;
 use crate::wire::messenger::{CUSTOM_LOSSLESS, CUSTOM_LOSSY, MESSAGE_LEN_MAX, id};
 
 /// What is known about a friend. Names and status messages come as events; applications keep them.
@@ -28,6 +29,20 @@ pub struct FriendInfo {
     pub requested: Option<Nospam>,
     /// How often that request went out; it does so ever more slowly.
     pub request_tries: u8,
+}
+
+/// What everybody may ask for.
+impl<'s, E: Env> Node<'s, E> {
+    /// Lends memory to a message of the day that changes while the node runs; until
+    /// [`set_motd`](Self::set_motd) it stays the one of the configuration.
+    pub fn lend_motd(&mut self, buf: &'s mut [u8; MOTD_LEN_MAX]) {
+        self.dht.lend_motd(buf);
+    }
+
+    /// Changes the message of the day, which is cut at 256 bytes. False when no memory was lent.
+    pub fn set_motd(&mut self, motd: &[u8]) -> bool {
+        self.dht.set_motd(motd)
+    }
 }
 
 /// Ourselves.

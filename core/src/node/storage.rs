@@ -61,7 +61,7 @@ impl Limits {
     /// A bootstrap node without friends.
     pub const SERVER: Self = Self { friends: 0, nodes: 1024, announces: 4096, blocks: 8, keys: 16384, blocked: 0 };
     /// What a microcontroller has: useful in simulations.
-    pub const MICRO: Self = Self { friends: 8, nodes: 64, announces: 6, blocks: 10, keys: 24, blocked: 4 };
+    pub const MICRO: Self = Self { friends: 8, nodes: 64, announces: 6, blocks: 8, keys: 60, blocked: 4 };
 }
 
 /// Places of small tables that do not depend on the limits.
@@ -78,6 +78,9 @@ const REQUESTS: usize = 4;
 /// Searches of the DHT itself: our own key, and two random ones that feed the onion paths.
 const EXTRA_SEARCHES: usize = 3;
 const BLOCKS_MIN: usize = 4;
+/// Box keys of static storage: in a small network everybody's onion paths lead through everybody, and each has keys of its
+/// own; one that is not remembered costs a microcontroller more than a million instructions.
+const KEYS: usize = 60;
 
 impl Storage<'_> {
     pub(super) fn suffices(&self) -> bool {
@@ -146,7 +149,7 @@ pub struct StaticStorage<
     requests: [Slot<IncomingRequest>; REQUESTS],
     blocked: [PublicKey; 4],
     text: [SelfText; 1],
-    keys: [KeyEntry; 24],
+    keys: [KeyEntry; KEYS],
     blocks: [Block; BLOCKS],
 }
 
@@ -176,7 +179,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             requests: [const { Slot::VACANT }; REQUESTS],
             blocked: [BLOCKED_KEY_VACANT; 4],
             text: [const { SelfText::EMPTY }; 1],
-            keys: [const { KeyEntry::VACANT }; 24],
+            keys: [const { KeyEntry::VACANT }; KEYS],
             blocks: [Block::ZERO; BLOCKS],
         }
     }

@@ -1,5 +1,5 @@
-//! Hands the board's memory to the linker. It is said here and not in `.cargo/config.toml`, which counts only where cargo
-//! is called.
+//! Hands the board's memory to the linker. It is said here and not in `.cargo/config.toml`, which counts only where
+//! cargo is called.
 
 use std::path::PathBuf;
 use std::{env, fs};

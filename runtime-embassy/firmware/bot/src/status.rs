@@ -31,6 +31,7 @@ impl<B: Board> fmt::Display for Status<'_, '_, B> {
         write!(f, "status uptime_ms={}", Instant::now().as_millis())?;
         write!(f, " connection={} friends_online={online} friends={all}", named(tox.connection()))?;
         write!(f, " rx={} tx={}", stats.datagrams_in, stats.datagrams_out)?;
+        write!(f, " agreements={}", stats.keys_computed)?;
         write!(f, " dropped={} nodes={}", stats.dropped_total(), table("close list").0)?;
         write!(f, " receipts={}", self.receipts)?;
         write!(f, " blocks_free={} flash_writes={}", capacity - blocks, counters.snapshots)?;

@@ -11,7 +11,8 @@ pub const LENGTH_MAX: usize = 4096;
 
 /// The text without its zero; empty when there is none, `None` when it does not end.
 pub(crate) fn text() -> Option<&'static [u8]> {
-    // SAFETY: the PSRAM is 16 MiB of memory from there on. The reads are volatile because no code of ours has written it.
+    // SAFETY: the PSRAM is 16 MiB of memory from there on. The reads are volatile because no code of ours has written
+    // it.
     let length = (0..LENGTH_MAX).find(|&i| unsafe { TEXT.add(i).read_volatile() } == 0)?;
     // SAFETY: as above; and nothing writes to the PSRAM while the program runs.
     Some(unsafe { core::slice::from_raw_parts(TEXT, length) })

@@ -1,7 +1,7 @@
 //! The executor's loop, which knows how long the processor was awake.
 //!
-//! It sleeps by WFI with interrupts masked: a pending interrupt ends the sleep all the same, but is served only after the
-//! time of waking has been taken. So the time of interrupt handlers counts as busy.
+//! It sleeps by WFI with interrupts masked: a pending interrupt ends the sleep all the same, but is served only after
+//! the time of waking has been taken. So the time of interrupt handlers counts as busy.
 //!
 //! The stock executor of Cortex-M sleeps by WFE, which QEMU takes as a yield.
 
@@ -28,6 +28,11 @@ struct Awake {
     since: u64,
     /// How often it woke.
     times: u32,
+}
+
+/// The processor is awake, since now.
+pub(crate) fn start() {
+    critical_section::with(|cs| AWAKE.borrow(cs).set(Awake { before: 0, since: ticks(), times: 0 }));
 }
 
 /// Runs tasks for ever; `init` spawns the first ones.

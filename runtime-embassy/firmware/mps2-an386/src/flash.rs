@@ -1,7 +1,7 @@
 //! A NOR flash, which the board in QEMU has not: a file of the host, `flash.bin` in QEMU's working directory.
 //!
-//! It is as forgetful as a real one: erasing a page sets its bits, writing only clears some. Whatever was written is in the
-//! file at once, so it outlives a reset, and QEMU too, at whatever moment that is ended.
+//! It is as forgetful as a real one: erasing a page sets its bits, writing only clears some. Whatever was written is in
+//! the file at once, so it outlives a reset, and QEMU too, at whatever moment that is ended.
 
 use crate::semihost::{File, Refused};
 use cortex_m_semihosting::nr;

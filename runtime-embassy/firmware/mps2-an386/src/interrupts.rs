@@ -27,7 +27,8 @@ impl Interrupt {
     /// Lets it happen from now on. What was pending from before the device was set up is forgotten.
     pub(crate) fn enable(self) {
         NVIC::unpend(self);
-        // SAFETY: the handlers below share data with the program through critical sections only, so none is broken by it.
+        // SAFETY: the handlers below share data with the program through critical sections only, so none is broken by
+        // it.
         unsafe { NVIC::unmask(self) }
     }
 }

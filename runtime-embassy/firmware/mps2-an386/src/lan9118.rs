@@ -1,8 +1,8 @@
 //! Ethernet: the LAN9118, for embassy-net.
 //!
-//! Frames are copied between its FIFOs and one buffer each way. Each cause of interrupt is off from when it has happened
-//! until somebody waits for it again, so a flood costs one interrupt per waking, not one per frame. What arrives faster than
-//! it is read is dropped by the device, which holds some 10 KB.
+//! Frames are copied between its FIFOs and one buffer each way. Each cause of interrupt is off from when it has
+//! happened until somebody waits for it again, so a flood costs one interrupt per waking, not one per frame. What
+//! arrives faster than it is read is dropped by the device, which holds some 10 KB.
 //!
 //! All multicast is let through: IPv6 finds its neighbours by it.
 

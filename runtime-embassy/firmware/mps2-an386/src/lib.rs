@@ -64,6 +64,7 @@ pub fn init() -> Board {
 pub fn init_at(ticks: u32) -> Board {
     assert!(cortex_m::Peripherals::take().is_some(), "the board has been given out");
     time_driver::start(ticks);
+    executor::start();
     let (console_in, console_out) = uart::start();
     let Some(config) = config::text() else { stop("config error: longer than 4096 bytes") };
     let Ok(entropy) = semihost::entropy() else { stop("entropy: the host does not give /dev/urandom") };

@@ -24,13 +24,14 @@ pub fn size() -> usize {
     addr_of!(_stack_start) as usize - addr_of!(_stack_end) as usize
 }
 
-/// Bytes of the stack that have been used at least once. cortex-m-rt painted all of them at boot.
+/// Bytes of the stack that have been used at least once. cortex-m-rt painted all of them at boot. It reads all that
+/// was never used: some six instructions for each word.
 #[must_use]
 pub fn used() -> usize {
     let bottom = addr_of!(_stack_end);
     let words = size() / 4;
-    // SAFETY: every word lies between the statics and the stack's start, in RAM; the reads are volatile because what is in
-    // use changes beside them.
+    // SAFETY: every word lies between the statics and the stack's start, in RAM; the reads are volatile because what is
+    // in use changes beside them.
     let painted = (0..words).take_while(|&i| unsafe { bottom.add(i).read_volatile() } == STACK_PAINT_VALUE).count();
     (words - painted) * 4
 }

@@ -1,8 +1,8 @@
 //! The clock and the alarm of embassy-time, without a tick.
 //!
-//! Timer 0 counts down freely at 25 MHz and interrupts only when it wraps, every 171.8 s: how often it did, and where it
-//! is, is the time. Timer 1 is set to the next moment that a task waits for. So the processor sleeps until something is
-//! due.
+//! Timer 0 counts down freely at 25 MHz and interrupts only when it wraps, every 171.8 s: how often it did, and where
+//! it is, is the time. Timer 1 is set to the next moment that a task waits for. So the processor sleeps until something
+//! is due.
 
 use crate::interrupts::Interrupt;
 use crate::mmio::{Device, Register};
@@ -82,10 +82,10 @@ pub(crate) fn on_alarm() {
 impl Clock {
     /// Wraps and ticks since the last. A wrap that no interrupt has told of yet is counted here.
     fn read(&self, cs: CriticalSection<'_>) -> (u32, u32) {
-        let mut value = VALUE.read();
+        let mut value = value();
         if INTERRUPT.read() != 0 {
             self.count_wrap(cs);
-            value = VALUE.read();
+            value = self::value();
         }
         (self.wraps.borrow(cs).get(), u32::MAX - value)
     }
@@ -137,6 +137,17 @@ impl Driver for Clock {
                 self.wake_due(cs);
             }
         });
+    }
+}
+
+/// The timer's value, never zero: that lasts a tick, and belongs to the time before the wrap by the value but to the
+/// time after it by the interrupt.
+fn value() -> u32 {
+    loop {
+        match VALUE.read() {
+            0 => {}
+            value => return value,
+        }
     }
 }
 

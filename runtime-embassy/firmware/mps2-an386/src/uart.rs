@@ -1,8 +1,9 @@
 //! The console: UART 0.
 //!
-//! The device holds one byte each way. A received one is taken by its interrupt into a small buffer; when that is full, the
-//! byte stays in the device and its interrupt off until the buffer has been read, so that QEMU keeps the rest and nothing
-//! is lost. (A real line would overrun.) A byte is sent when the device has room for it, and its interrupt tells when.
+//! The device holds one byte each way. A received one is taken by its interrupt into a small buffer; when that is full,
+//! the byte stays in the device and its interrupt off until the buffer has been read, so that QEMU keeps the rest and
+//! nothing is lost. (A real line would overrun.) A byte is sent when the device has room for it, and its interrupt
+//! tells when.
 
 use crate::interrupts::Interrupt;
 use crate::mmio::{Device, Register};

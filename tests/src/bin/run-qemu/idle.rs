@@ -50,16 +50,20 @@ pub(crate) fn idle(lab: &Lab, figures: &mut Figures) -> Outcome {
     Ok(())
 }
 
-/// What a message costs from its arrival to the answer's departure: the most of some.
+/// What a message of the greatest length costs the device, from its arrival until its answer is acknowledged, with
+/// whatever else it does meanwhile.
 fn messages(friendship: &Friendship<'_>, figures: &mut Figures) -> Outcome {
+    let busy = || friendship.device.status()?.number("busy_instructions");
+    // A status line costs something too.
+    let (first, before) = (busy()?, busy()?);
     for i in 0..MESSAGES {
         let mark = friendship.client.mark();
-        let send = json!({"friend": friendship.number, "text": format!("message {i}")});
+        let send = json!({"friend": friendship.number, "text": format!("{i:01372}")});
         friendship.client.cmd("send_message", send)?;
         friendship.client.wait_after(mark, "message", |_| true)?;
-        let status = friendship.device.status()?;
-        figures.add(Figure::Message, status.number("msg_instructions_last")? as f64 / 1e3);
     }
+    let all = (busy()? - before).saturating_sub(before - first);
+    figures.add(Figure::Message, all as f64 / MESSAGES as f64 / 1e3);
     Ok(())
 }
 

@@ -121,6 +121,7 @@ impl<'a> Friendship<'a> {
 
     /// The client writes `count` messages of all lengths, and each comes back, in order, with receipts on both sides.
     pub(crate) fn chat(&self, count: u64) -> Outcome {
+        self.await_client()?;
         let (client, mark) = (self.client, self.client.mark());
         let before = self.device.status()?.number("receipts")?;
         let texts: Vec<String> = (0..count).map(|i| text(i, count)).collect();
@@ -139,6 +140,20 @@ impl<'a> Friendship<'a> {
             client.wait_after(mark, "read_receipt", |heard| heard.line["message_id"] == id)?;
         }
         self.await_receipts(before + count)
+    }
+
+    /// The device may see the client a moment before the client sees the device.
+    fn await_client(&self) -> Outcome {
+        let start = Instant::now();
+        loop {
+            let friends = self.client.cmd("friends", json!({}))?;
+            let known = friends.line["friends"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if known.iter().any(|friend| friend["friend"] == self.number && friend["connection"] != "none") {
+                return Ok(());
+            }
+            ensure(start.elapsed() < Duration::from_secs(10), || self.client.quote("the client does not see it"))?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until the device has so many receipts for what it wrote.
