@@ -128,4 +128,10 @@ pub enum Why {
     FriendRequest,
     /// A friend has been silent for too long.
     FriendTimeout,
+    /// A handshake with a relay takes too long.
+    RelayHandshake,
+    /// A client of our relay is to be pinged.
+    RelayPing,
+    /// A client of our relay has not answered a ping.
+    RelayPong,
 }

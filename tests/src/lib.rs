@@ -25,6 +25,7 @@ mod pair;
 mod peer;
 mod programs;
 mod qmp;
+pub mod relay;
 #[cfg(feature = "interop")]
 pub mod sodium;
 pub mod table;

@@ -63,6 +63,21 @@ impl Net {
         Ok(command)
     }
 
+    /// Does something in here, on a thread of its own.
+    ///
+    /// # Errors
+    /// What it fails with, or when the system lets nobody in.
+    #[cfg(feature = "interop")]
+    pub fn within<T: Send + 'static>(&self, what: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
+        use nix::sched::{CloneFlags, setns};
+        let namespace = std::fs::File::open(Path::new("/run/netns").join(&self.name))?;
+        let thread = std::thread::spawn(move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|why| Failure(format!("setns: {why}")))?;
+            what()
+        });
+        thread.join().unwrap_or_else(|_| Err(Failure::new("it panicked")))
+    }
+
     /// A port that nobody else in here was given.
     pub fn port(&self) -> u16 {
         self.ports.fetch_add(1, Ordering::Relaxed)

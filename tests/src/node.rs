@@ -3,6 +3,7 @@
 use crate::net::wait_bound;
 use crate::programs::{bluering, in_path};
 use crate::{Failure, Kind, Net, Outcome, Process, TempDir};
+use bluering_core::crypto::PublicKey;
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -34,7 +35,7 @@ impl Node {
     pub fn start(net: &Net, kind: Kind) -> Outcome<Self> {
         match kind {
             Kind::Real => Self::start_real(net, None, None),
-            Kind::Ours => Self::start_ours(net, None),
+            Kind::Ours => Self::start_ours(net, None, None),
         }
     }
 
@@ -46,6 +47,17 @@ impl Node {
         Self::start_real(net, Some(net.port()), None)
     }
 
+    /// A node of this kind that is a TCP relay too.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_relay(net: &Net, kind: Kind) -> Outcome<Self> {
+        match kind {
+            Kind::Real => Self::start_real(net, Some(net.port()), None),
+            Kind::Ours => Self::start_ours(net, Some(net.port()), None),
+        }
+    }
+
     /// Starts `count` more of its kind that bootstrap from it, and have no relay. c-toxcore 0.2.18 needs such company:
     /// among fewer nodes and without a relay, two clients that both come back from their profiles do not meet again.
     ///
@@ -54,7 +66,7 @@ impl Node {
     pub fn crowd(&self, net: &Net, count: usize) -> Outcome<Vec<Self>> {
         let start = |_| match self.kind {
             Kind::Real => Self::start_real(net, None, Some(self)),
-            Kind::Ours => Self::start_ours(net, Some(self)),
+            Kind::Ours => Self::start_ours(net, None, Some(self)),
         };
         (0..count).map(start).collect()
     }
@@ -108,6 +120,12 @@ impl Node {
         SocketAddr::new(self.host, self.port)
     }
 
+    /// Where its relay is, if it has one, and its key.
+    #[must_use]
+    pub fn relay(&self) -> Option<(SocketAddr, PublicKey)> {
+        Some((SocketAddr::new(self.host, self.tcp_port?), PublicKey::from_hex(&self.key)?))
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -139,22 +157,14 @@ impl Node {
         })
     }
 
-    fn start_ours(net: &Net, from: Option<&Self>) -> Outcome<Self> {
+    fn start_ours(net: &Net, tcp_port: Option<u16>, from: Option<&Self>) -> Outcome<Self> {
         let (folder, port) = (TempDir::new()?, net.port());
         let mut command = net.command(&bluering()?)?;
         command.args(["node", "--udp", &format!("{}:{port}", net.address()), "--keys", &folder.file("keys")]);
+        command.args(tcp_port.iter().flat_map(|port| ["--tcp".into(), format!("{}:{port}", net.address())]));
         command.args(from.iter().flat_map(|node| ["--bootstrap".into(), node.address()]));
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
-        Ok(Self {
-            kind: Kind::Ours,
-            host: net.address(),
-            host6: None,
-            port,
-            tcp_port: None,
-            key,
-            process,
-            _folder: folder,
-        })
+        Ok(Self { kind: Kind::Ours, host: net.address(), host6: None, port, tcp_port, key, process, _folder: folder })
     }
 
     /// Waits until the node has told its public key and listens.

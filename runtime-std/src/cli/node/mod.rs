@@ -103,7 +103,8 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let (started, start) = (SystemTime::now(), Instant::now());
     let motd = template(&settings)?;
     let (tox, listener, pid_file) = open(&settings, udp, secret, motd.as_ref(), started).await?;
-    println!("bluering node: public key {}, UDP {}", tox.dht_key(), tox.local());
+    let relays: String = tox.relay_at().iter().map(|at| format!(", TCP {at}")).collect();
+    println!("bluering node: public key {}, UDP {}{relays}", tox.dht_key(), tox.local());
     if let Some(listener) = &listener {
         println!("bluering node: metrics on http://{}/metrics", listener.local_addr()?);
     }
@@ -144,8 +145,12 @@ async fn open(
         let first = Values { started, uptime: Duration::ZERO, tcp_packets: [0; 2], udp_packets: [0; 2] };
         builder = builder.info(INFO_VERSION, motd.render(&first));
     }
-    let (tox, events) = builder.start().map_err(|error| match error {
-        StartError::Bind(_) => failed(udp.wrong(error)),
+    let builder = settings.tcp.iter().fold(builder, |builder, at| builder.relay(at.value));
+    let (tox, events) = builder.start().map_err(|error| match &error {
+        StartError::Bind(bind) => match settings.tcp.iter().find(|given| bind.is_tcp(given.value)) {
+            Some(given) => failed(given.wrong(error)),
+            None => failed(udp.wrong(error)),
+        },
         StartError::Load(_) | StartError::Build(_) | StartError::Random(_) | StartError::Thread(_) => error.into(),
     })?;
     drop(events);
@@ -170,7 +175,7 @@ fn template(settings: &Settings) -> Result<Option<Template>, Failure> {
 
 async fn renew_motd(tox: Tox, motd: Template, started: SystemTime, start: Instant) {
     while let Ok(vitals) = tox.vitals().await {
-        let text = motd.render(&Values::of(&vitals, started, start.elapsed()));
+        let text = motd.render(&Values::of(&vitals, tox.relay_report().as_ref(), started, start.elapsed()));
         if tox.set_motd(text).await.is_err() {
             break;
         }

@@ -1,6 +1,6 @@
 //! The message of the day: a text with tox-node's variables in double braces, filled in now and then.
 
-use bluering::{MOTD_LEN_MAX, Vitals};
+use bluering::{MOTD_LEN_MAX, RelayReport, Vitals};
 use std::time::{Duration, SystemTime};
 
 /// A message, cut into what stays and what is filled in.
@@ -45,10 +45,11 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Those of a node that was started then. It has no relay, so no TCP packets.
-    pub(super) fn of(vitals: &Vitals, started: SystemTime, uptime: Duration) -> Self {
+    /// Those of a node that was started then; without a relay there are no TCP packets.
+    pub(super) fn of(vitals: &Vitals, relay: Option<&RelayReport>, started: SystemTime, uptime: Duration) -> Self {
         let stats = &vitals.stats;
-        Self { started, uptime, tcp_packets: [0; 2], udp_packets: [stats.datagrams_in, stats.datagrams_out] }
+        let tcp_packets = relay.map_or([0; 2], |relay| [relay.stats.frames_in, relay.stats.frames_out]);
+        Self { started, uptime, tcp_packets, udp_packets: [stats.datagrams_in, stats.datagrams_out] }
     }
 }
 

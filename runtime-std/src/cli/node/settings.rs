@@ -91,9 +91,6 @@ impl Settings {
             true => findings.warnings.push(format!("{place}: {why}; ignored")),
             false => findings.errors.push(format!("{place}: {why}")),
         };
-        if let Some(first) = self.tcp.first() {
-            cannot(&first.place, "a TCP relay is not supported yet");
-        }
         if let Some(given) = self.lan_discovery.as_ref().filter(|given| given.value) {
             cannot(&given.place, "LAN discovery is not supported yet");
         }
@@ -141,16 +138,12 @@ mod tests {
     #[test]
     fn what_we_cannot_do_is_an_error_in_our_own_files_only() {
         for foreign in [false, true] {
-            let settings = Settings {
-                tcp: vec![given("127.0.0.1:3".parse().expect("an address"), foreign); 2],
-                lan_discovery: Some(given(true, foreign)),
-                ..Settings::default()
-            };
+            let settings = Settings { lan_discovery: Some(given(true, foreign)), ..Settings::default() };
             let findings = settings.check();
             let (told, silent) =
                 if foreign { (findings.warnings, findings.errors) } else { (findings.errors, findings.warnings) };
             assert!(
-                silent.is_empty() && told.len() == 2 && told.iter().all(|line| line.starts_with("f:3: name = value: ")),
+                silent.is_empty() && told.len() == 1 && told.iter().all(|line| line.starts_with("f:3: name = value: ")),
                 "{told:?}"
             );
         }
