@@ -1,7 +1,7 @@
 //! The bot itself.
 //!
-//! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else is
-//! read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
+//! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else
+//! is read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
 //! console is served all the time.
 
 use crate::Board;
