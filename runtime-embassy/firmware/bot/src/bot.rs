@@ -1,7 +1,7 @@
 //! The bot itself.
 //!
-//! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else is
-//! read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
+//! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else
+//! is read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
 //! console is served all the time.
 
 use crate::Board;
@@ -37,7 +37,8 @@ pub async fn run<B: Board, R: Read, W: Write>(
     console: &mut Console<W>,
 ) {
     let mut ears = Ears { lines: Lines::new(typed), failures: 0 };
-    let mut desk = Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
+    let mut desk =
+        Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
     desk.open().await;
     let mut text = [0; EVENT_LEN_MAX];
     loop {
@@ -186,7 +187,10 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
         let len = match what {
             What::Echo(len) => len,
             What::Status => {
-                let line = self.console.compose(Status { tox: self.tox, receipts: self.receipts, board: self.board }).as_bytes();
+                let line = self
+                    .console
+                    .compose(Status { tox: self.tox, receipts: self.receipts, board: self.board })
+                    .as_bytes();
                 text[..line.len()].copy_from_slice(line);
                 line.len()
             }
