@@ -35,7 +35,8 @@ pub async fn run<B: Board, R: Read, W: Write>(
     console: &mut Console<W>,
 ) {
     let mut ears = Ears { lines: Lines::new(typed), failures: 0 };
-    let mut desk = Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
+    let mut desk =
+        Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
     desk.open().await;
     let mut text = [0; EVENT_LEN_MAX];
     loop {
@@ -184,7 +185,10 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
         let len = match what {
             What::Echo(len) => len,
             What::Status => {
-                let line = self.console.compose(Status { tox: self.tox, receipts: self.receipts, board: self.board }).as_bytes();
+                let line = self
+                    .console
+                    .compose(Status { tox: self.tox, receipts: self.receipts, board: self.board })
+                    .as_bytes();
                 text[..line.len()].copy_from_slice(line);
                 line.len()
             }
