@@ -39,9 +39,11 @@
 //! | [`flash`] | snapshots, the store, numbers that are never used twice |
 //! | `start`, `resources` | how it begins, and in what memory |
 //!
+//! embassy-net's own runner must be a task of its own: every call to a socket wakes it.
+//!
 //! Everything is bounded, and what is full pushes back: an application that does not read its events stops its friends'
-//! windows, a sender waits for room. There is no allocator. The feature `defmt` lets `embassy-net` and errors of this
-//! crate speak to a probe.
+//! windows, a sender waits for room. There is no allocator. With the feature `defmt`, counters, what
+//! the flash held, and the network stack speak to a probe.
 
 #![no_std]
 #![forbid(unsafe_code)]

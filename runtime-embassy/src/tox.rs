@@ -69,6 +69,7 @@ impl Inner<'_> {
 }
 
 /// Counters of the runtime since its start.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Snapshots written to flash.

@@ -40,6 +40,7 @@ impl Source for &[u8] {
 }
 
 /// Why a range of flash cannot be a store.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeError {
     /// It does not begin and end between pages, or reaches beyond the flash.
@@ -63,6 +64,7 @@ impl fmt::Display for RangeError {
 impl core::error::Error for RangeError {}
 
 /// What the flash held.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
     /// Nothing: a new device.
@@ -86,6 +88,7 @@ pub enum Loaded {
 }
 
 /// Why nothing was loaded. The flash is as it was, and stays so until [`Store::format`].
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadError {
     /// Something is there, but no complete snapshot.
@@ -106,6 +109,7 @@ impl fmt::Display for LoadError {
 impl core::error::Error for LoadError {}
 
 /// What a save did.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
     /// Nothing: the flash holds these bytes already.
