@@ -3,6 +3,8 @@
 //! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else is
 //! read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
 //! console is served all the time.
+//!
+//! Answers are actions, and actions are not answered: two bots that are friends do not talk for ever.
 
 use crate::Board;
 use crate::config::Config;
@@ -35,7 +37,8 @@ pub async fn run<B: Board, R: Read, W: Write>(
     console: &mut Console<W>,
 ) {
     let mut ears = Ears { lines: Lines::new(typed), failures: 0 };
-    let mut desk = Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
+    let mut desk =
+        Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
     desk.open().await;
     let mut text = [0; EVENT_LEN_MAX];
     loop {
@@ -68,7 +71,6 @@ enum Flow {
 /// A message that is owed to a friend.
 struct Answer {
     friend: FriendId,
-    kind: MessageKind,
     what: What,
 }
 
@@ -126,7 +128,7 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
                     self.say(format_args!("message {} {}", friend.index(), text.len())).await;
                 }
                 let what = if text == STATUS { What::Status } else { What::Echo(text.len()) };
-                return Some(Answer { friend, kind, what });
+                return (kind == MessageKind::Normal).then_some(Answer { friend, what });
             }
             Event::Undelivered { friend, first, last } => {
                 self.say(format_args!("undelivered {} {first} {last}", friend.index())).await;
@@ -177,19 +179,22 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
     /// Sends what is owed. Who leaves before there is room for it gets it no more.
     async fn answer<R: Read>(
         &mut self,
-        Answer { friend, kind, what }: Answer,
+        Answer { friend, what }: Answer,
         text: &mut [u8; EVENT_LEN_MAX],
         ears: &mut Ears<R>,
     ) -> Flow {
         let len = match what {
             What::Echo(len) => len,
             What::Status => {
-                let line = self.console.compose(Status { tox: self.tox, receipts: self.receipts, board: self.board }).as_bytes();
+                let line = self
+                    .console
+                    .compose(Status { tox: self.tox, receipts: self.receipts, board: self.board })
+                    .as_bytes();
                 text[..line.len()].copy_from_slice(line);
                 line.len()
             }
         };
-        let mut sending = pin!(self.tox.send_message(friend, kind, &text[..len]));
+        let mut sending = pin!(self.tox.send_message(friend, MessageKind::Action, &text[..len]));
         loop {
             match select(sending.as_mut(), ears.next()).await {
                 Either::First(Ok(_)) => return Flow::On,
