@@ -130,8 +130,8 @@ fn a_cable_that_is_pulled_and_plugged_in_again() {
     });
 }
 
-/// Saved is saved, whenever the power goes: the device is the same, knows its friend, and finds the way back by the nodes
-/// that it knew.
+/// Saved is saved, whenever the power goes: the device is the same, knows its friend, and finds the way back by the
+/// nodes that it knew.
 #[test]
 fn a_device_comes_back_from_its_flash() {
     let (hub, [first, alice, _]) = three();

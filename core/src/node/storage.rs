@@ -78,8 +78,8 @@ const REQUESTS: usize = 4;
 /// Searches of the DHT itself: our own key, and two random ones that feed the onion paths.
 const EXTRA_SEARCHES: usize = 3;
 const BLOCKS_MIN: usize = 4;
-/// Box keys of static storage: in a small network everybody's onion paths lead through everybody, and each has keys of its
-/// own; one that is not remembered costs a microcontroller more than a million instructions.
+/// Box keys of static storage: in a small network everybody's onion paths lead through everybody, and each has keys of
+/// its own; one that is not remembered costs a microcontroller more than a million instructions.
 const KEYS: usize = 60;
 
 impl Storage<'_> {

@@ -1,7 +1,7 @@
 //! The bot itself.
 //!
-//! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else is
-//! read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
+//! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else
+//! is read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
 //! console is served all the time.
 //!
 //! Answers are actions, and actions are not answered: two bots that are friends do not talk for ever.
@@ -25,6 +25,8 @@ use embedded_io_async::{Read, Write};
 const STATUS: &[u8] = b"status";
 /// How long friends and flash get before a reset that was asked for.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long what is typed may wait for room.
+const SEND_WAIT: Duration = Duration::from_secs(10);
 /// A console that cannot be read so often in a row is given up.
 const FAILURES_MAX: u8 = 8;
 
@@ -248,7 +250,7 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
                 Ok(friend) => self.show_friend(friend).await,
                 Err(why) => self.say(format_args!("error: not added: {why}")).await,
             },
-            Command::Send(index, text) => match self.send(index, text) {
+            Command::Send(index, text) => match self.send(index, text).await {
                 Ok(number) => self.say(format_args!("sent {index} {number}")).await,
                 Err(why) => self.say(format_args!("error: not sent: {why}")).await,
             },
@@ -285,9 +287,11 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
         }
     }
 
-    fn send(&self, index: usize, text: &str) -> Result<u32, SendError> {
+    /// A friend who has just come online may not have room yet.
+    async fn send(&self, index: usize, text: &str) -> Result<u32, SendError> {
         let friend = self.tox.friend_by_index(index).ok_or(SendError::NoFriend)?;
-        self.tox.try_send_message(friend, MessageKind::Normal, text.as_bytes())
+        let sent = self.tox.send_message(friend, MessageKind::Normal, text.as_bytes());
+        with_timeout(SEND_WAIT, sent).await.unwrap_or(Err(SendError::Full))
     }
 }
 
