@@ -8,7 +8,7 @@ use crate::log::{Found, Heard, Log, lock};
 use crate::programs::in_path;
 use crate::qmp::Qmp;
 use crate::wire::Wire;
-use crate::{Failure, Net, Outcome, Process, TempDir};
+use crate::{Failure, Net, Outcome, Process, TempDir, ensure};
 use core::time::Duration;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::sleep;
 use std::time::Instant;
 
 /// Where the firmware looks for its configuration: the board's PSRAM.
@@ -24,6 +25,8 @@ const CONFIG_AT: &str = "0x21000000";
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long anything between a device and others may take.
 const PATIENCE: Duration = Duration::from_secs(90);
+const RECEIPTS_TIMEOUT: Duration = Duration::from_secs(10);
+const RECEIPTS_LOOK: Duration = Duration::from_millis(100);
 const TOX_ID_DIGITS: usize = 76;
 const KEY_DIGITS: usize = 64;
 
@@ -222,6 +225,23 @@ impl Device {
     pub fn status(&self) -> Outcome<Status> {
         let heard = self.command("status", "status")?;
         Ok(Status::parse(heard.at, heard.text("rest")))
+    }
+
+    /// Waits until it has exactly so many receipts for what it wrote.
+    ///
+    /// # Errors
+    /// When it has more, or has fewer after 10 seconds.
+    pub fn await_receipts(&self, wanted: u64) -> Outcome {
+        let start = Instant::now();
+        loop {
+            let found = self.status()?.number("receipts")?;
+            if found == wanted {
+                return Ok(());
+            }
+            let in_time = found < wanted && start.elapsed() < RECEIPTS_TIMEOUT;
+            ensure(in_time, || self.failure(&format!("{found} receipts, not {wanted}")).0)?;
+            sleep(RECEIPTS_LOOK);
+        }
     }
 
     /// Where its list of lines ends now.

@@ -3,6 +3,8 @@
 //! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else
 //! is read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
 //! console is served all the time.
+//!
+//! Answers are actions, and actions are not answered: two bots that are friends do not talk for ever.
 
 use crate::Board;
 use crate::config::Config;
@@ -71,7 +73,6 @@ enum Flow {
 /// A message that is owed to a friend.
 struct Answer {
     friend: FriendId,
-    kind: MessageKind,
     what: What,
 }
 
@@ -129,7 +130,7 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
                     self.say(format_args!("message {} {}", friend.index(), text.len())).await;
                 }
                 let what = if text == STATUS { What::Status } else { What::Echo(text.len()) };
-                return Some(Answer { friend, kind, what });
+                return (kind == MessageKind::Normal).then_some(Answer { friend, what });
             }
             Event::Undelivered { friend, first, last } => {
                 self.say(format_args!("undelivered {} {first} {last}", friend.index())).await;
@@ -180,7 +181,7 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
     /// Sends what is owed. Who leaves before there is room for it gets it no more.
     async fn answer<R: Read>(
         &mut self,
-        Answer { friend, kind, what }: Answer,
+        Answer { friend, what }: Answer,
         text: &mut [u8; EVENT_LEN_MAX],
         ears: &mut Ears<R>,
     ) -> Flow {
@@ -195,7 +196,7 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
                 line.len()
             }
         };
-        let mut sending = pin!(self.tox.send_message(friend, kind, &text[..len]));
+        let mut sending = pin!(self.tox.send_message(friend, MessageKind::Action, &text[..len]));
         loop {
             match select(sending.as_mut(), ears.next()).await {
                 Either::First(Ok(_)) => return Flow::On,

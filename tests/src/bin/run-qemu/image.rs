@@ -8,7 +8,7 @@ use std::path::Path;
 /// The board's flash is below, its RAM begins here and ends before the PSRAM.
 const RAM: core::ops::Range<u64> = 0x2000_0000..0x2100_0000;
 const KIB: f64 = 1024.0;
-/// The name of the bot's one static of core's storage and buffers, as the linker knows it.
+/// What the compiler calls to get memory.
 const ALLOCATORS: [&str; 2] = ["__rust_alloc", "__rg_alloc"];
 
 /// Adds the figures of this image.

@@ -103,7 +103,10 @@ fn test(options: &Test) -> Outcome {
     if let Some(file) = &options.table {
         std::fs::write(file, &text)?;
     }
-    let missed = figures.missed();
+    let mut missed = figures.missed();
+    if options.only.is_empty() {
+        missed.extend(figures.unmeasured());
+    }
     bluering_tests::ensure(failed.is_empty() && missed.is_empty(), || {
         format!("failed: [{}], goals missed: [{}]", failed.join(", "), missed.join(", "))
     })?;

@@ -146,7 +146,7 @@ impl<'a> Friendship<'a> {
         for id in receipts {
             client.wait_after(mark, "read_receipt", |heard| heard.line["message_id"] == id)?;
         }
-        self.await_receipts(before + count)
+        self.device.await_receipts(before + count)
     }
 
     /// The device may see the client a moment before the client sees the device.
@@ -160,20 +160,6 @@ impl<'a> Friendship<'a> {
             }
             ensure(start.elapsed() < Duration::from_secs(10), || self.client.quote("the client does not see it"))?;
             std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Waits until the device has so many receipts for what it wrote.
-    fn await_receipts(&self, wanted: u64) -> Outcome {
-        let start = Instant::now();
-        loop {
-            let found = self.device.status()?.number("receipts")?;
-            if found == wanted {
-                return Ok(());
-            }
-            let in_time = found < wanted && start.elapsed() < Duration::from_secs(10);
-            ensure(in_time, || self.device.failure(&format!("{found} receipts, not {wanted}")).0)?;
-            std::thread::sleep(Duration::from_millis(100));
         }
     }
 

@@ -76,6 +76,12 @@ impl Figures {
         Figure::ALL.into_iter().filter(is_missed).map(Figure::name).collect()
     }
 
+    /// The names of those that have a goal and were not measured.
+    pub(crate) fn unmeasured(&self) -> Vec<&'static str> {
+        let is_open = |figure: &Figure| figure.described().2.is_some() && self.get(*figure).is_none();
+        Figure::ALL.into_iter().filter(is_open).map(Figure::name).collect()
+    }
+
     /// The table.
     pub(crate) fn table(&self) -> String {
         let mut text = String::from("| what | measured | goal |\n|---|---|---|\n");
@@ -109,5 +115,6 @@ mod tests {
         assert_eq!(figures.missed(), ["boot to friend online, warm state"]);
         assert!(figures.table().contains("| boot to friend online, warm state | 3.50 s | at most 3 s |"));
         assert!(figures.table().contains("| flash | - | at most 256 KiB |"));
+        assert_eq!((figures.unmeasured().len(), figures.unmeasured().contains(&"flash")), (6, true));
     }
 }
