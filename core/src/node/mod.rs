@@ -23,6 +23,7 @@ pub use profile::FriendTexts;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
+use crate::budget::Budget;
 use crate::crypto::{Nospam, SecretKey};
 use crate::cx::{Cx, Env, Identity, KeyPair, Parts};
 use crate::dht::Dht;
@@ -182,6 +183,7 @@ struct Shared<'s, E: Env> {
     unix_at: Instant,
     me: Identity,
     keys: Keys<'s>,
+    budget: Budget<'s>,
     blocks: Blocks<'s>,
     parts: Parts<E>,
     stats: Stats,
@@ -194,6 +196,7 @@ impl<'s, E: Env> Shared<'s, E> {
             unix: UnixTime(self.unix.0 + self.now.since(self.unix_at).as_secs()),
             me: &self.me,
             keys: &mut self.keys,
+            budget: &mut self.budget,
             blocks: &mut self.blocks,
             rng: &mut self.parts.rng,
             suite: &self.parts.suite,
@@ -247,6 +250,7 @@ impl<'s, E: Env> Node<'s, E> {
                 unix_at: now,
                 me,
                 keys: Keys::new(storage.keys, key_seed),
+                budget: Budget::new(storage.sources, storage.agreements, key_seed),
                 blocks: storage.blocks,
                 parts,
                 stats: Stats::default(),
@@ -412,7 +416,8 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::DHT_REQUEST
             | kind::LAN_DISCOVERY
             | kind::BOOTSTRAP_INFO => self.on_dht(frame),
-            kind::COOKIE_REQUEST | kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
+            kind::COOKIE_REQUEST => self.on_session(frame),
+            kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
                 self.law.input();
                 self.on_session(frame)
             }

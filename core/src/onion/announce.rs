@@ -7,10 +7,11 @@
 //!
 //! Nothing is kept for a ping id: it is a keyed hash of the asker's key, the last relay's address and the time.
 
+use crate::budget::Standing;
 use crate::crypto::{MAC_LEN, PublicKey, SharedKey, ct_eq, hmac_sha256};
 use crate::cx::Cx;
 use crate::stats::{Stats, count};
-use crate::storage::{Slots, Table, Whose};
+use crate::storage::{Need, Slots, Table, Whose};
 use crate::time::Instant;
 use crate::wire::onion::announce::{GROUP_EXTRA_MAX, PING_ID_LEN, REQUEST_BOX_AT, RESPONSE_NODES_MAX, SENDBACK_LEN};
 use crate::wire::onion::data::REQUEST_OVER;
@@ -95,11 +96,13 @@ impl<'s> AnnounceStore<'s> {
         group: bool,
         closest: impl FnOnce(&PublicKey, bool) -> NodeList,
     ) -> Result<Disposition, DropReason> {
+        let from = frame.from;
         let (packet, path) = frame.bytes_mut().split_last_chunk_mut::<RETURN_3>().ok_or(DropReason::Malformed)?;
         let path = *path;
         let AnnounceHeader { nonce, sender } = AnnounceHeader::parse(packet).ok_or(DropReason::Malformed)?;
         let boxed = &mut packet[REQUEST_BOX_AT..];
-        cx.open(Whose::Dht, &sender, &nonce, boxed)?;
+        cx.admit_box(Whose::Dht, &sender, from, || Standing::Stranger)?;
+        cx.open_for(Need::Theirs, Whose::Dht, &sender, &nonce, boxed)?;
         let (request, _) = AnnounceRequest::parse(&boxed[MAC_LEN..]).ok_or(DropReason::Malformed)?;
 
         let window = cx.now.since(Instant::ZERO).as_secs() / ANNOUNCE_LIFE.as_secs();
@@ -218,7 +221,7 @@ impl Asker {
         w.skip(MAC_LEN);
         AnnounceResponse { stored, nodes }.emit(self.group, &mut w);
         let len = w.len();
-        cx.seal(Whose::Dht, &self.sender, &header.nonce, &mut frame.buf[box_at..len])?;
+        cx.seal_for(Need::Theirs, Whose::Dht, &self.sender, &header.nonce, &mut frame.buf[box_at..len])?;
         Ok(Disposition::Reply { to: frame.from, len })
     }
 }

@@ -4,9 +4,10 @@
 //! packet came from, boxed with a key that nobody else has; the answer brings that return header back. Changing the key
 //! makes paths expire: a return header opens for two hours at least, and for four at most while packets keep coming.
 
+use crate::budget::Standing;
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, SharedKey, Suite};
 use crate::cx::Cx;
-use crate::storage::Whose;
+use crate::storage::{Need, Whose};
 use crate::time::Instant;
 use crate::wire::onion::path::{FORWARD_OVER, LAYER_ADDR_AT, LAYER_BOX_AT, RETURN_STEP};
 use crate::wire::onion::{
@@ -66,7 +67,8 @@ impl OnionRelay {
         }
         let box_end = frame.len - inner;
         let AnnounceHeader { nonce, sender } = AnnounceHeader::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
-        cx.open(Whose::Dht, &sender, &nonce, &mut frame.buf[LAYER_BOX_AT..box_end])?;
+        cx.admit_box(Whose::Dht, &sender, frame.from, || Standing::Stranger)?;
+        cx.open_for(Need::Theirs, Whose::Dht, &sender, &nonce, &mut frame.buf[LAYER_BOX_AT..box_end])?;
         let to = parse_addr(&mut Reader::new(&frame.buf[LAYER_ADDR_AT..])).ok_or(DropReason::BadAddress)?;
         if !may_send(frame.from, to) {
             return Err(DropReason::BadAddress);
