@@ -15,6 +15,7 @@
 //! there are as many as the tables hold. An address can be forged, so it counts for less.
 
 use crate::Endpoint;
+use crate::crypto::PublicKey;
 use crate::limit::Tokens;
 use crate::storage::Mem;
 use crate::time::Instant;
@@ -33,6 +34,9 @@ pub(crate) enum Standing {
     /// Anybody else.
     Stranger,
 }
+
+/// Tells the standing of a DHT key at an address.
+pub(crate) type StandingOf<'a> = dyn Fn(&PublicKey, Endpoint) -> Standing + 'a;
 
 /// What part of the rate one prefix can have.
 const PREFIX_PART: u32 = 4;

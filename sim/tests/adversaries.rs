@@ -13,7 +13,7 @@ use bluering_sim::adversaries::{Announces, Flood, FloodKind, Liar, Lie, Mutate, 
 use bluering_sim::crypto::Strength;
 use bluering_sim::net::Place;
 use bluering_sim::observe::{Observation, Tap};
-use bluering_sim::plan::SavedState;
+use bluering_sim::world::SavedState;
 use bluering_sim::{HostId, World};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,13 +256,11 @@ fn a_microcontroller_survives_a_thousand_strangers_a_second() {
         let (before, mut worst) = (computed(&scene), 0);
         for _ in 0..6 {
             let start = computed(&scene);
-            // Eight seconds of talk, and four of waiting for what is still on its way.
+            // Ten seconds; the last two are for what is still on its way.
             scene.chat(6);
             worst = worst.max((computed(&scene) - start) / 10);
         }
         let (all, watch) = (computed(&scene) - before, &scene.world.tap);
-        let stats = scene.world.node(micro).stats();
-        println!("{kinds:?}: {all} keys in 60 s, {worst} a second at most; {} arrived; {:?}", watch.arrived(), stats);
         assert!(watch.arrived() > 50_000, "{}", watch.arrived());
         assert!(worst <= 40 && all <= 60 * 30, "{all} keys in 60 s, {worst} a second at most");
         assert!(watch.dropped(DropReason::RateLimited) > 5_000);
@@ -288,10 +286,8 @@ fn a_friend_comes_back_to_a_flooded_microcontroller() {
     scene.world.run_for(SECOND);
     let hub = scene.world.info(HUB);
     scene.world.restart(friend, SavedState::Current, &[hub]);
-    let start = scene.world.now();
     let met = |w: &World<Watch>| is_online(w, friend) && is_online(w, micro);
-    assert!(scene.world.run_until(60 * SECOND, met));
-    println!("back after {:?}", scene.world.now().since(start));
+    assert!(scene.world.run_until(10 * SECOND, met));
 }
 
 /// The only way in is flooded by newcomers who answer nothing. Whoever comes then is asked back all the same.

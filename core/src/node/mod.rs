@@ -426,11 +426,14 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::ONION_REQUEST_2
             | kind::ONION_RESPONSE_1
             | kind::ONION_RESPONSE_2
-            | kind::ONION_RESPONSE_3 => self.relay.on_packet(&mut self.shared.cx(), frame),
+            | kind::ONION_RESPONSE_3 => {
+                let dht = &self.dht;
+                self.relay.on_packet(&mut self.shared.cx(), frame, &|key, at| dht.standing(key, at))
+            }
             kind::ANNOUNCE_REQUEST | kind::ONION_DATA_REQUEST | kind::GROUP_ANNOUNCE_REQUEST => {
                 let (dht, now) = (&self.dht, self.shared.now);
                 let closest = |key: &_, lan_ok| dht.closest(now, key, lan_ok);
-                self.store.on_packet(&mut self.shared.cx(), frame, closest)
+                self.store.on_packet(&mut self.shared.cx(), frame, &|key, at| dht.standing(key, at), closest)
             }
             kind::ANNOUNCE_RESPONSE | kind::ONION_DATA_RESPONSE | kind::GROUP_ANNOUNCE_RESPONSE => {
                 self.law.input();

@@ -4,7 +4,7 @@
 //! packet came from, boxed with a key that nobody else has; the answer brings that return header back. Changing the key
 //! makes paths expire: a return header opens for two hours at least, and for four at most while packets keep coming.
 
-use crate::budget::Standing;
+use crate::budget::StandingOf;
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, SharedKey, Suite};
 use crate::cx::Cx;
 use crate::storage::{Need, Whose};
@@ -37,13 +37,21 @@ impl OnionRelay {
     }
 
     /// Serves 0x80, 0x81, 0x82 and 0x8c, 0x8d, 0x8e. The packet to be sent on is never longer than the one received.
-    pub(crate) fn on_packet<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Disposition {
+    /// `standing` tells what a DHT key at an address is to us.
+    pub(crate) fn on_packet<E: Env>(
+        &mut self,
+        cx: &mut Cx<'_, '_, E>,
+        frame: &mut Frame<'_>,
+        standing: &StandingOf<'_>,
+    ) -> Disposition {
         self.rotate(cx.now, cx.rng);
         let [over_0, over_1, over_2] = FORWARD_OVER;
         let result = match frame.bytes().first() {
-            Some(&kind::ONION_REQUEST_0) => self.forward(cx, frame, over_0, 0, Some(kind::ONION_REQUEST_1)),
-            Some(&kind::ONION_REQUEST_1) => self.forward(cx, frame, over_1, RETURN_1, Some(kind::ONION_REQUEST_2)),
-            Some(&kind::ONION_REQUEST_2) => self.forward(cx, frame, over_2, RETURN_2, None),
+            Some(&kind::ONION_REQUEST_0) => self.forward(cx, frame, standing, over_0, 0, Some(kind::ONION_REQUEST_1)),
+            Some(&kind::ONION_REQUEST_1) => {
+                self.forward(cx, frame, standing, over_1, RETURN_1, Some(kind::ONION_REQUEST_2))
+            }
+            Some(&kind::ONION_REQUEST_2) => self.forward(cx, frame, standing, over_2, RETURN_2, None),
             Some(&kind::ONION_RESPONSE_3) => self.hand_back(cx, frame, RETURN_3, Some(kind::ONION_RESPONSE_2)),
             Some(&kind::ONION_RESPONSE_2) => self.hand_back(cx, frame, RETURN_2, Some(kind::ONION_RESPONSE_1)),
             Some(&kind::ONION_RESPONSE_1) => self.hand_back(cx, frame, RETURN_1, None),
@@ -58,6 +66,7 @@ impl OnionRelay {
         &self,
         cx: &mut Cx<'_, '_, E>,
         frame: &mut Frame<'_>,
+        standing: &StandingOf<'_>,
         over: usize,
         inner: usize,
         next: Option<u8>,
@@ -67,7 +76,7 @@ impl OnionRelay {
         }
         let box_end = frame.len - inner;
         let AnnounceHeader { nonce, sender } = AnnounceHeader::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
-        cx.admit_box(Whose::Dht, &sender, frame.from, || Standing::Stranger)?;
+        cx.admit_box(Whose::Dht, &sender, frame.from, || standing(&sender, frame.from))?;
         cx.open_for(Need::Theirs, Whose::Dht, &sender, &nonce, &mut frame.buf[LAYER_BOX_AT..box_end])?;
         let to = parse_addr(&mut Reader::new(&frame.buf[LAYER_ADDR_AT..])).ok_or(DropReason::BadAddress)?;
         if !may_send(frame.from, to) {

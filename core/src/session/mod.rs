@@ -24,7 +24,7 @@ mod tests;
 
 pub(crate) use entry::Session;
 
-use crate::budget::Standing;
+use crate::budget::{Standing, StandingOf};
 use crate::crypto::PublicKey;
 use crate::stats::count;
 use crate::storage::{Blocks, Chain, Full, Id, Slots, Table};
@@ -181,7 +181,7 @@ impl<'s> Sessions<'s> {
         cx: &mut Cx<'_, 's, E>,
         frame: &mut Frame<'_>,
         accept: &mut dyn FnMut(&PublicKey) -> Option<usize>,
-        standing: &dyn Fn(&PublicKey, Endpoint) -> Standing,
+        standing: &StandingOf<'_>,
     ) -> (Disposition, Option<SessionNote>) {
         let result = match frame.bytes().first() {
             Some(&kind::COOKIE_REQUEST) => {
