@@ -1,11 +1,11 @@
 //! The budget of key agreements that others can make us compute.
 //!
-//! Anybody can send a datagram from a new key, and an X25519 agreement is by far the dearest thing that follows from it:
+//! Anybody can send a datagram from a new key, and an X25519 agreement is by far the dearest thing that follows:
 //! 1.7 million instructions on a Cortex-M4. Whoever is in the cache of box keys costs no agreement and passes; all
 //! others need a token, before anything dear is done. Two limits hold:
 //!
-//! - *One for all.* A bucket, of which strangers must leave one half, and those who come from the address of somebody
-//!   known one quarter. What comes back goes to those first who may take the last tokens: known keys have the whole rate
+//! - *One for all.* A bucket, of which strangers must leave one half, and those at the address of somebody known one
+//!   quarter. What comes back goes to those first who may take the last tokens: known keys have the whole rate
 //!   if they need it, neighbours what these leave, strangers the rest. A flood finds the bucket at its own mark at all
 //!   times and takes nothing from those before it.
 //! - *One for each source prefix*, IPv4 /24 or IPv6 /48: a quarter of that rate. It holds for strangers outside of the
@@ -249,7 +249,8 @@ mod tests {
         /// Any address finds a bucket in a table of any size.
         fn every_size_works(sources: u8, from: Vec<u32>) -> bool {
             let mut budget = budget(usize::from(sources % 40));
-            let mut take = |ip: &u32| budget.take(Instant::ZERO, Endpoint::v4(ip.to_be_bytes(), 1), || Standing::Stranger);
+            let at = |ip: &u32| Endpoint::v4(ip.to_be_bytes(), 1);
+            let mut take = |ip: &u32| budget.take(Instant::ZERO, at(ip), || Standing::Stranger);
             from.iter().filter(|ip| take(ip)).count() <= RATE as usize / 2
         }
     }
