@@ -218,8 +218,8 @@ impl<'s> Dht<'s> {
         self.close.entries_live(now).map(NodeEntry::info)
     }
 
-    /// What the node with `key` at `at` is to us: known when it stands in a list by its key (it has answered, was asked, or
-    /// is searched), a neighbour when only its address does.
+    /// What the node with `key` at `at` is to us: known when its key stands in a list (it has answered, was asked, or is
+    /// searched), a neighbour when only its address does.
     pub(crate) fn standing(&self, key: &PublicKey, at: Endpoint) -> Standing {
         let listed = self.close.entries().chain(self.searches.values().flat_map(Search::entries)).map(NodeEntry::info);
         let asked = self.candidates.nodes().chain(self.bootstraps.nodes());

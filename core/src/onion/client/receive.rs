@@ -128,8 +128,8 @@ impl<'s> OnionClient<'s> {
         }
     }
 
-    /// Data that came along our announced path: opened with our data key, then between the long-term keys. Everybody who
-    /// knows our Tox ID can send it, and both keys may be new; but it comes from where one of our paths begins.
+    /// Data that came along our announced path: opened with our data key, then between the long-term keys. Everybody
+    /// who knows our Tox ID can send it, and both keys may be new; but it comes from where one of our paths begins.
     fn on_data<E: Env>(&self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Outcome {
         let len = frame.len;
         let standing = || self.standing(frame.from);
