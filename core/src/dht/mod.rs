@@ -218,7 +218,7 @@ impl<'s> Dht<'s> {
         self.close.entries_live(now).map(NodeEntry::info)
     }
 
-    /// What the node with `key` at `at` is to us: known when its key stands in a list (it has answered, was asked, or is
+    /// What the node with `key` at `at` is to us: known when its key is in a list (it has answered, was asked, or is
     /// searched), a neighbour when only its address does.
     pub(crate) fn standing(&self, key: &PublicKey, at: Endpoint) -> Standing {
         let listed = self.close.entries().chain(self.searches.values().flat_map(Search::entries)).map(NodeEntry::info);
