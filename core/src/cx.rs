@@ -55,6 +55,24 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// With new keys where none is given.
+    #[inline(never)]
+    pub(crate) fn generate<E: Env>(
+        parts: &mut Parts<E>,
+        secret: SecretKey,
+        nospam: Nospam,
+        dht_secret: Option<SecretKey>,
+    ) -> Self {
+        let (rng, suite) = (&mut parts.rng, &parts.suite);
+        let dht_secret = dht_secret.unwrap_or_else(|| SecretKey::generate(rng));
+        Self {
+            long_term: KeyPair::new(suite, secret),
+            dht: KeyPair::new(suite, dht_secret),
+            onion_data: KeyPair::generate(suite, rng),
+            nospam,
+        }
+    }
+
     pub(crate) fn secret(&self, whose: Whose) -> &SecretKey {
         match whose {
             Whose::Dht | Whose::Nobody => &self.dht.secret,

@@ -10,6 +10,7 @@
 //! | `dht` | who is near: close list, searches, ping, nodes, bootstrap info |
 //! | `onion` | relays, the announce store, and the client that finds friends by their long-term key |
 //! | `session` | `net_crypto`: encrypted connections to friends, lossless and lossy |
+//! | [`relay`] | TCP relays: the stream, and the server, which can stand alone |
 //! | `friend`, `messenger` | friend connections and requests; names, statuses, messages, receipts |
 //! | [`profile`] | the Tox save format |
 //! | `node` | composes them all; nobody else does |
@@ -37,6 +38,7 @@ mod messenger;
 mod node;
 mod onion;
 pub mod profile;
+pub mod relay;
 mod session;
 mod stats;
 pub mod storage;

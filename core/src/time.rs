@@ -61,7 +61,9 @@ impl core::ops::Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+        // Not by `as_micros`, whose 128 bits cost a small processor much.
+        let micros = span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros().into());
+        Self(self.0.saturating_add(micros))
     }
 }
 
@@ -126,4 +128,10 @@ pub enum Why {
     FriendRequest,
     /// A friend has been silent for too long.
     FriendTimeout,
+    /// A handshake with a relay takes too long.
+    RelayHandshake,
+    /// A client of our relay is to be pinged.
+    RelayPing,
+    /// A client of our relay has not answered a ping.
+    RelayPong,
 }

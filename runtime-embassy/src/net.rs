@@ -1,10 +1,14 @@
 //! All that is said to embassy-net, whose interface changes with each release: the socket, the name service, the state
 //! of the network.
 
+use crate::neighbours::{Leave, Neighbours};
 use bluering_core::Endpoint;
 use bluering_core::driver::Sent;
-use core::future::poll_fn;
+use bluering_core::time::Instant;
+use core::future::{Future, poll_fn};
+use core::mem::MaybeUninit;
 use core::net::IpAddr;
+use core::pin::pin;
 use core::task::{Context, Poll};
 use embassy_net::dns::DnsQueryType;
 use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
@@ -17,62 +21,108 @@ const RECEIVE_PACKETS: usize = 24;
 const SEND_BYTES: usize = 3 * 1024;
 const SEND_PACKETS: usize = 8;
 
-/// The buffers of the UDP socket.
+/// The buffers of the UDP socket. What tells where packets lie is not made of zeros when empty, and would put the
+/// whole static that holds it into the flash: so it is made when the socket is.
 pub(crate) struct UdpBuffers {
     receive: [u8; RECEIVE_BYTES],
-    receive_meta: [PacketMetadata; RECEIVE_PACKETS],
+    receive_meta: MaybeUninit<[PacketMetadata; RECEIVE_PACKETS]>,
     send: [u8; SEND_BYTES],
-    send_meta: [PacketMetadata; SEND_PACKETS],
+    send_meta: MaybeUninit<[PacketMetadata; SEND_PACKETS]>,
+    neighbours: MaybeUninit<Neighbours>,
 }
 
 impl UdpBuffers {
     pub(crate) const fn new() -> Self {
         Self {
             receive: [0; RECEIVE_BYTES],
-            receive_meta: [PacketMetadata::EMPTY; RECEIVE_PACKETS],
+            receive_meta: MaybeUninit::uninit(),
             send: [0; SEND_BYTES],
-            send_meta: [PacketMetadata::EMPTY; SEND_PACKETS],
+            send_meta: MaybeUninit::uninit(),
+            neighbours: MaybeUninit::uninit(),
         }
     }
 }
 
 /// The node's socket, for both families.
 pub(crate) struct UdpPort<'d> {
+    network: Network<'d>,
     socket: UdpSocket<'d>,
+    number: u16,
+    neighbours: &'d mut Neighbours,
 }
 
 impl<'d> UdpPort<'d> {
-    /// A socket bound to `port` on all addresses.
-    pub(crate) fn open(stack: Stack<'d>, buffers: &'d mut UdpBuffers, port: u16) -> Result<Self, BindError> {
-        let UdpBuffers { receive, receive_meta, send, send_meta } = buffers;
+    /// A socket bound to `number` on all addresses.
+    pub(crate) fn open(stack: Stack<'d>, buffers: &'d mut UdpBuffers, number: u16) -> Result<Self, BindError> {
+        let UdpBuffers { receive, receive_meta, send, send_meta, neighbours } = buffers;
+        let receive_meta = receive_meta.write([PacketMetadata::EMPTY; RECEIVE_PACKETS]);
+        let send_meta = send_meta.write([PacketMetadata::EMPTY; SEND_PACKETS]);
+        let neighbours = neighbours.write(Neighbours::new());
         let mut socket = UdpSocket::new(stack, receive_meta, receive, send_meta, send);
-        socket.bind(port)?;
-        Ok(Self { socket })
+        socket.bind(number)?;
+        Ok(Self { network: Network::new(stack), socket, number, neighbours })
     }
 
     /// Its number.
-    pub(crate) fn number(&self) -> u16 {
-        self.socket.endpoint().port
+    pub(crate) const fn number(&self) -> u16 {
+        self.number
     }
 
     /// The next datagram that has arrived: its length and sender. One that is longer than any of Tox's is passed over.
-    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<(usize, Endpoint)> {
+    pub(crate) fn poll_receive(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<(usize, Endpoint)> {
         loop {
             match self.socket.poll_recv_from(buf, cx) {
-                Poll::Ready(Ok((len, meta))) => return Poll::Ready((len, endpoint(meta.endpoint))),
+                Poll::Ready(Ok((len, meta))) => {
+                    let from = endpoint(meta.endpoint);
+                    if self.network.is_neighbour(from.ip()) {
+                        self.neighbours.hear(now, from.ip());
+                    }
+                    return Poll::Ready((len, from));
+                }
                 Poll::Ready(Err(_)) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 
-    /// Hands a datagram to the stack. One that it refuses for good (no route) is lost, as on the network. When its buffer
-    /// is full, the task is woken when there is room.
-    pub(crate) fn send(&self, cx: &mut Context<'_>, bytes: &[u8], to: Endpoint) -> Sent {
-        match self.socket.poll_send_to(bytes, IpEndpoint::new(to.ip().into(), to.port()), cx) {
-            Poll::Ready(_) => Sent::Ok,
-            Poll::Pending => Sent::Blocked,
+    /// Hands a datagram to the stack. One that it refuses for good (no route, nobody there) is lost, as on the line.
+    /// When its buffer is full, the task is woken when there is room.
+    pub(crate) fn send(&mut self, now: Instant, cx: &mut Context<'_>, bytes: &[u8], to: Endpoint) -> Sent {
+        let near = self.network.is_neighbour(to.ip());
+        match self.neighbours.leave(now, to.ip()) {
+            Leave::Wait if near => return Sent::Blocked,
+            Leave::Lose if near => return Sent::Ok,
+            Leave::Send | Leave::Wait | Leave::Lose => {}
         }
+        match self.socket.poll_send_to(bytes, IpEndpoint::new(to.ip().into(), to.port()), cx) {
+            Poll::Ready(_) if near => self.neighbours.sent(now, to.ip()),
+            Poll::Ready(_) => {}
+            Poll::Pending => return Sent::Blocked,
+        }
+        Sent::Ok
+    }
+
+    /// Empties a socket that waits for a neighbour who is not there. To be called before and after sending; returns when
+    /// to come back.
+    pub(crate) fn unblock(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
+        let due = self.neighbours.deadline()?;
+        if pin!(self.socket.flush()).poll(cx).is_ready() {
+            self.neighbours.all_sent();
+            return None;
+        }
+        if now < due {
+            return Some(due);
+        }
+        self.neighbours.give_up(now);
+        self.socket.close();
+        // It was bound to this port before.
+        let _ = self.socket.bind(self.number);
+        None
     }
 }
 
@@ -116,6 +166,17 @@ impl<'d> Network<'d> {
         Addresses {
             v4: self.stack.config_v4().map(|config| config.address.address()),
             v6: self.stack.config_v6().map(|config| config.address.address()),
+        }
+    }
+
+    /// Whether a host is reached without a router.
+    fn is_neighbour(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => self.stack.config_v4().is_some_and(|config| config.address.contains_addr(&ip)),
+            IpAddr::V6(ip) => {
+                ip.is_unicast_link_local()
+                    || self.stack.config_v6().is_some_and(|config| config.address.contains_addr(&ip))
+            }
         }
     }
 

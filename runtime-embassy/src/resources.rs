@@ -1,9 +1,10 @@
 //! All the memory of a client in one static.
 
+use crate::flash::{SNAPSHOT_MAX, snapshot_max};
 use crate::net::UdpBuffers;
-use crate::tox::Inner;
+use crate::tox::{DeviceEnv, Inner};
 use bluering_core::driver::Scratch;
-use bluering_core::{DATAGRAM_MAX, Endpoint, StaticStorage};
+use bluering_core::{DATAGRAM_MAX, Endpoint, Node, StaticStorage};
 use core::cell::RefCell;
 use core::mem::MaybeUninit;
 
@@ -18,19 +19,23 @@ use core::mem::MaybeUninit;
 /// ```
 ///
 /// The capacities are those of [`StaticStorage`]: friends, searches (three more than friends), DHT nodes, blocks of
-/// 1.4 KB, announcements kept for others.
+/// 1.4 KB, announcements kept for others; and the bytes of a snapshot, [`snapshot_max`] of the friends.
 pub struct ToxResources<
     'd,
     const FRIENDS: usize = 8,
     const SEARCHES: usize = 11,
     const NODES: usize = 64,
-    const BLOCKS: usize = 10,
+    const BLOCKS: usize = 8,
     const ANNOUNCES: usize = 6,
+    const SNAPSHOT: usize = SNAPSHOT_MAX,
 > {
     pub(crate) storage: StaticStorage<FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES>,
+    pub(crate) node: MaybeUninit<Node<'d, DeviceEnv>>,
     pub(crate) inner: MaybeUninit<RefCell<Inner<'d>>>,
     pub(crate) udp: UdpBuffers,
     pub(crate) work: Work,
+    /// What was loaded or is being saved.
+    pub(crate) snapshot: [u8; SNAPSHOT],
 }
 
 /// What the driver works in.
@@ -43,8 +48,14 @@ pub(crate) struct Work {
     pub(crate) scratch: Scratch,
 }
 
-impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOCKS: usize, const ANNOUNCES: usize>
-    ToxResources<'_, FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES>
+impl<
+    const FRIENDS: usize,
+    const SEARCHES: usize,
+    const NODES: usize,
+    const BLOCKS: usize,
+    const ANNOUNCES: usize,
+    const SNAPSHOT: usize,
+> ToxResources<'_, FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES, SNAPSHOT>
 {
     /// Of it: the core's tables.
     pub const CORE_BYTES: usize = StaticStorage::<FRIENDS, SEARCHES, NODES, BLOCKS, ANNOUNCES>::BYTES;
@@ -53,11 +64,14 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default of this size would be built on the stack")]
     pub const fn new() -> Self {
+        const { assert!(SNAPSHOT >= snapshot_max(FRIENDS), "SNAPSHOT must be at least snapshot_max(FRIENDS)") };
         Self {
             storage: StaticStorage::new(),
+            node: MaybeUninit::uninit(),
             inner: MaybeUninit::uninit(),
             udp: UdpBuffers::new(),
             work: Work { arrived: [0; DATAGRAM_MAX], own: (0, Endpoint::UNSPECIFIED), scratch: Scratch::new() },
+            snapshot: [0; SNAPSHOT],
         }
     }
 }
@@ -66,4 +80,4 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
 pub const CORE_BYTES_MAX: usize = 48 * 1024;
 
 #[cfg(target_pointer_width = "32")]
-const _: () = assert!(ToxResources::<'static>::CORE_BYTES <= CORE_BYTES_MAX, "the tables of a small client have grown");
+const _: () = assert!(<ToxResources<'static>>::CORE_BYTES <= CORE_BYTES_MAX, "the tables of a small client have grown");

@@ -5,8 +5,8 @@ use crate::net::{Addresses, Network, UdpPort};
 use crate::resources::Work;
 use crate::tox::{DeviceEnv, Inner, embassy_time_at, now};
 use bluering_core::crypto::PublicKey;
-use bluering_core::driver::{Idle, Ports, Sent, pump};
-use bluering_core::time::Deadline;
+use bluering_core::driver::{Ports, Sent, pump};
+use bluering_core::time::{Deadline, Instant};
 use bluering_core::wire::NodeInfo;
 use bluering_core::{Action, DATAGRAM_MAX, Disposition, Endpoint, Event, Frame, Node, Transmit};
 use core::cell::RefCell;
@@ -45,14 +45,15 @@ impl Driver<'_> {
         let inner = &mut *self.inner.borrow_mut();
         let Work { arrived, own, scratch } = self.work;
         inner.runner.register(cx.waker());
-        let line = Line { cx, port: &self.port, addresses: inner.addresses };
+        self.port.unblock(now(), cx);
+        let line = Line { cx, port: &mut self.port, addresses: inner.addresses };
         let mut outlet = Outlet { line, arrived, own, unsaved: &mut inner.unsaved };
-        let more = take_datagrams(&mut inner.node, &mut outlet, &mut inner.changed);
+        let more = take_datagrams(inner.node, &mut outlet, &mut inner.changed);
         if self.deadline.is_some_and(|deadline| deadline.at <= now()) {
             inner.changed = true;
             inner.node.handle_timeout(now());
         }
-        let idle = pump(&mut inner.node, now(), scratch, &mut outlet);
+        let idle = pump(inner.node, now(), scratch, &mut outlet);
         let more = more || outlet.own.0 > 0;
         self.deadline = idle.deadline;
         inner.sent = !idle.transmit_blocked;
@@ -60,14 +61,15 @@ impl Driver<'_> {
         if core::mem::take(&mut inner.changed) {
             inner.tasks.wake();
         }
-        more || is_due(cx, idle)
+        let unblock = self.port.unblock(now(), cx);
+        more || is_due(cx, idle.deadline.map(|deadline| deadline.at)) || is_due(cx, unblock)
     }
 }
 
-/// Arms the timer for the next deadline; true when it has passed already.
-fn is_due(cx: &mut Context<'_>, idle: Idle) -> bool {
+/// Sets the timer; true when the time has passed already.
+fn is_due(cx: &mut Context<'_>, at: Option<Instant>) -> bool {
     // A timer that is dropped has still told the time driver when to wake this task.
-    idle.deadline.is_some_and(|deadline| pin!(Timer::at(embassy_time_at(deadline.at))).poll(cx).is_ready())
+    at.is_some_and(|at| pin!(Timer::at(embassy_time_at(at))).poll(cx).is_ready())
 }
 
 /// Handles what has arrived; true when there may be more.
@@ -86,7 +88,7 @@ fn take_datagrams(node: &mut Node<'_, DeviceEnv>, outlet: &mut Outlet<'_, '_, '_
 /// Where datagrams leave from.
 struct Line<'a, 'b, 'd> {
     cx: &'a mut Context<'b>,
-    port: &'a UdpPort<'d>,
+    port: &'a mut UdpPort<'d>,
     addresses: Addresses,
 }
 
@@ -114,7 +116,7 @@ impl Outlet<'_, '_, '_> {
     /// The next datagram, in `arrived`.
     fn poll_arrived(&mut self) -> Poll<(usize, Endpoint)> {
         match core::mem::take(&mut self.own.0) {
-            0 => self.line.port.poll_receive(self.line.cx, self.arrived),
+            0 => self.line.port.poll_receive(now(), self.line.cx, self.arrived),
             len => Poll::Ready((len, self.own.1)),
         }
     }
@@ -124,7 +126,7 @@ impl Outlet<'_, '_, '_> {
     fn reply(&mut self, to: Endpoint, len: usize) {
         match self.line.own(to) {
             Some(at) => *self.own = (len, at),
-            None => drop(self.line.port.send(self.line.cx, &self.arrived[..len], to)),
+            None => drop(self.line.port.send(now(), self.line.cx, &self.arrived[..len], to)),
         }
     }
 }
@@ -132,7 +134,7 @@ impl Outlet<'_, '_, '_> {
 impl Ports for Outlet<'_, '_, '_> {
     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
         let Some(at) = self.line.own(packet.to) else {
-            return self.line.port.send(self.line.cx, packet.bytes, packet.to);
+            return self.line.port.send(now(), self.line.cx, packet.bytes, packet.to);
         };
         // One at a time; the next is lost, as on a full line.
         if self.own.0 == 0 {

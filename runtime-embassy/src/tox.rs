@@ -1,5 +1,6 @@
 //! `Tox`: what an application holds, as `Stack` is in embassy-net. It is small and `Copy`; all copies speak to one node.
 
+use crate::flash::{Loaded, NoReplayClock};
 use crate::net::Addresses;
 use bluering_core::crypto::{Nacl, Nospam, PublicKey, ToxId};
 use bluering_core::storage::{BLOCK_LEN, Full};
@@ -31,20 +32,22 @@ impl Env for DeviceEnv {
 
 /// The node, and who is to be woken. It is borrowed for the length of a call, never across an `await`.
 pub(crate) struct Inner<'d> {
-    pub(crate) node: Node<'d, DeviceEnv>,
+    pub(crate) node: &'d mut Node<'d, DeviceEnv>,
     /// The runner, when there is something for it to do.
     pub(crate) runner: WakerRegistration,
     /// Tasks of the application, after each turn of the runner.
     pub(crate) tasks: MultiWakerRegistration<WAITING>,
     pub(crate) addresses: Addresses,
-    /// The wall clock that the application gave, and when.
-    pub(crate) clock: Option<(Instant, UnixTime)>,
+    pub(crate) clock: NoReplayClock,
+    pub(crate) loaded: Loaded,
     /// What a snapshot holds has changed since the last one.
     pub(crate) unsaved: bool,
     /// Something has come in or was commanded since the runner's last turn.
     pub(crate) changed: bool,
     /// Nothing waits to be sent.
     pub(crate) sent: bool,
+    /// Shut down.
+    pub(crate) closing: bool,
     pub(crate) counters: Counters,
 }
 
@@ -53,6 +56,15 @@ impl Inner<'_> {
     pub(crate) fn touch(&mut self) {
         (self.changed, self.sent) = (true, false);
         self.runner.wake();
+    }
+
+    /// Tells the node the time, when there is something new and it may be used.
+    pub(crate) fn tell_clock(&mut self) {
+        let now = now();
+        if let Some(unix) = self.clock.hand_over(now) {
+            self.node.handle_clock(now, unix);
+            self.touch();
+        }
     }
 }
 
@@ -132,12 +144,20 @@ impl<'d> Tox<'d> {
         self.command(|node, _| node.set_nospam(nospam));
     }
 
-    /// The wall clock, when the application has one (a real-time clock, a time server). Friends then find us a little
-    /// sooner when this device has lost its flash; a clock that is slow does no harm.
-    pub fn set_clock(self, unix: UnixTime) {
+    /// The wall clock, when the application has one (a real-time clock, a time server). Without one, numbers from flash
+    /// serve; with one, friends find us even after the flash was lost. False when it is behind what was used already.
+    pub fn set_clock(self, unix: UnixTime) -> bool {
         let mut inner = self.inner.borrow_mut();
-        inner.clock = Some((now(), unix));
+        let forward = inner.clock.set(now(), unix);
+        // It is told to the node when the numbers up to it are reserved on flash.
         inner.touch();
+        forward
+    }
+
+    /// What the flash held at the start: nothing, the newest snapshot, or, because that one is damaged, an older one.
+    #[must_use]
+    pub fn loaded(self) -> Loaded {
+        self.inner.borrow().loaded
     }
 
     /// Our addresses, none while the link is down.
@@ -173,6 +193,7 @@ impl<'d> Tox<'d> {
     /// is saved. Then the device may be reset or switched off.
     pub async fn shutdown(self) {
         self.command(|node, now| node.shutdown(now));
+        self.inner.borrow_mut().closing = true;
         self.wait(|inner| (inner.sent && !inner.unsaved).then_some(())).await;
     }
 }
@@ -298,13 +319,13 @@ impl<'d> Tox<'d> {
     }
 
     fn with<T>(self, look: impl FnOnce(&Node<'d, DeviceEnv>) -> T) -> T {
-        look(&self.inner.borrow().node)
+        look(self.inner.borrow().node)
     }
 
     fn command<T>(self, act: impl FnOnce(&mut Node<'d, DeviceEnv>, Instant) -> T) -> T {
         let mut inner = self.inner.borrow_mut();
         inner.touch();
-        act(&mut inner.node, now())
+        act(inner.node, now())
     }
 
     async fn wait<T>(self, mut done: impl FnMut(&mut Inner<'d>) -> Option<T>) -> T {

@@ -4,6 +4,7 @@ use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
 use crate::profile_store::{LoadError, ProfileStore};
+use crate::relay;
 use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
@@ -13,10 +14,12 @@ use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
 use bluering_core::profile::Profile;
+use bluering_core::relay::server::RelayLimits;
 use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Limits, Node, Storage};
 use smol::{Timer, channel};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Commands that may wait for the node; more wait for room.
@@ -35,6 +38,8 @@ pub struct Builder {
     secret: Option<SecretKey>,
     dht_secret: Option<SecretKey>,
     limits: Limits,
+    relay_at: Vec<SocketAddr>,
+    relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
     events_waiting: usize,
 }
@@ -63,6 +68,8 @@ impl Default for Builder {
             secret: None,
             dht_secret: None,
             limits: Limits::DESKTOP,
+            relay_at: Vec::new(),
+            relay_limits: RelayLimits::SERVER,
             info: None,
             events_waiting: EVENTS_WAITING,
         }
@@ -118,6 +125,20 @@ impl Builder {
         self
     }
 
+    /// Serves as a TCP relay, with the DHT key as its key, at this address and port too; port 0 lets the system choose.
+    #[must_use]
+    pub fn relay(mut self, at: SocketAddr) -> Self {
+        self.relay_at.push(at);
+        self
+    }
+
+    /// Capacities of the relay.
+    #[must_use]
+    pub fn relay_limits(mut self, limits: RelayLimits) -> Self {
+        self.relay_limits = limits;
+        self
+    }
+
     /// Answers bootstrap info requests with a version and a message of the day, which is cut at 256 bytes.
     #[must_use]
     pub fn info(mut self, version: u32, motd: impl Into<Vec<u8>>) -> Self {
@@ -158,6 +179,7 @@ impl Builder {
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
         let socket = UdpPort::bind(self.listen).map_err(StartError::Bind)?;
         let clock = Clock::start();
+        let relay = self.start_relay(clock, &socket)?;
         let (node, contacts) = self.build_node(clock, profile.as_ref())?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
@@ -167,9 +189,10 @@ impl Builder {
         let (ended, end) = channel::bounded(1);
         let (event_sender, events) = event_channel(self.events_waiting);
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
-        let tox = Tox { jobs, ended: end, local: socket.local(), dht_key, public_key };
+        let (relay, relay_view) = relay.unzip();
+        let tox = Tox { jobs, ended: end, local: socket.local(), dht_key, public_key, relay: relay_view };
         let runner = Runner {
-            room: Room { node, contacts, saver, clock, stopping: false },
+            room: Room { node, contacts, saver, clock, traffic: Box::default(), stopping: false },
             socket,
             jobs: Box::pin(waiting_jobs),
             events: event_sender,
@@ -181,8 +204,23 @@ impl Builder {
             timer: Timer::never(),
             deadline: None,
             clock_at: None,
+            relay,
         };
         Ok((tox, events, runner))
+    }
+
+    /// The relay's key is the node's DHT key, so that is decided here.
+    fn start_relay(&mut self, clock: Clock, udp: &UdpPort) -> Result<Option<relay::Started>, StartError> {
+        if self.relay_at.is_empty() {
+            return Ok(None);
+        }
+        let secret = match self.dht_secret.take() {
+            Some(secret) => secret,
+            None => SecretKey::generate(&mut rng().map_err(StartError::Random)?),
+        };
+        self.dht_secret = Some(secret.clone());
+        let listeners = relay::bind(&self.relay_at).map_err(StartError::Bind)?;
+        relay::start(listeners, secret, &self.relay_limits, clock, udp).map(Some)
     }
 
     fn build_node(
@@ -202,11 +240,15 @@ impl Builder {
         limits.friends = limits.friends.max(profile.map_or(0, friends_in));
         // The node borrows it for as long as it lives, which is as long as the process, but for tests.
         let info = self.info.take().map(|(version, motd)| BootstrapInfo { version, motd: Box::leak(motd.into()) });
+        let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
         let config = Config { secret, nospam, dht_secret: self.dht_secret.take(), info };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
+        if has_info {
+            node.lend_motd(Box::leak(Box::new([0; MOTD_LEN_MAX])));
+        }
         let contacts = profile.map(|profile| restore(&mut node, now, profile)).unwrap_or_default();
         Ok((node, contacts))
     }

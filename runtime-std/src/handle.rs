@@ -2,6 +2,7 @@
 
 use crate::contacts::{Contact, Friend};
 use crate::profile_store::{ProfileBytes, SaveError};
+use crate::relay::{RelayReport, RelayView};
 use crate::resolve::{ResolveError, resolve};
 use crate::room::{Job, Room};
 use crate::snapshot::snapshot;
@@ -21,6 +22,7 @@ pub struct Tox {
     pub(crate) local: Endpoint,
     pub(crate) dht_key: PublicKey,
     pub(crate) public_key: PublicKey,
+    pub(crate) relay: Option<RelayView>,
 }
 
 /// The node has shut down.
@@ -77,6 +79,18 @@ impl Tox {
     #[must_use]
     pub const fn local(&self) -> Endpoint {
         self.local
+    }
+
+    /// Where our TCP relay listens, if we are one.
+    #[must_use]
+    pub fn relay_at(&self) -> &[Endpoint] {
+        self.relay.as_ref().map_or(&[], |relay| &relay.at)
+    }
+
+    /// What our TCP relay does, as of now.
+    #[must_use]
+    pub fn relay_report(&self) -> Option<RelayReport> {
+        self.relay.as_ref().map(RelayView::report)
     }
 
     /// Our DHT key of this run: what bootstrap lines name.
@@ -324,7 +338,10 @@ impl Tox {
     }
 
     /// Runs `job` on the node's task and brings back its result.
-    async fn call<T: Send + 'static>(&self, job: impl FnOnce(&mut Room) -> T + Send + 'static) -> Result<T, Stopped> {
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Room) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
         let (reply, answer) = channel::bounded(1);
         let job: Job = Box::new(move |room| drop(reply.try_send(job(room))));
         self.jobs.send(job).await.map_err(|_| Stopped)?;

@@ -22,7 +22,9 @@
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
+//! | `relay` | the TCP relay, on a thread of its own |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
+//! | `vitals` | counters for those who operate a node |
 //! | `resolve` | bootstrap lines and host names |
 
 mod builder;
@@ -32,6 +34,7 @@ mod event;
 mod handle;
 mod offload;
 mod profile_store;
+mod relay;
 mod resolve;
 mod room;
 mod runner;
@@ -40,6 +43,7 @@ mod sleep;
 mod snapshot;
 mod socket;
 mod trains;
+mod vitals;
 
 pub use bluering_core::crypto::HostSuite;
 pub use builder::{Builder, MOTD_LEN_MAX, StartError};
@@ -48,9 +52,11 @@ pub use env::{HostEnv, rng};
 pub use event::{Events, ToxEvent};
 pub use handle::{BootstrapError, CommandError, Me, SentMessages, Stopped, Tox};
 pub use profile_store::{LoadError, ProfileBytes, ProfileStore, SaveError, Unusable, private_file};
+pub use relay::RelayReport;
 pub use resolve::{BootstrapLineError, BootstrapNode, ResolveError, resolve};
 pub use runner::Runner;
 pub use socket::{BindError, Listen, PORT_FIRST, PORT_LAST, Ports};
+pub use vitals::{Traffic, Vitals};
 
 pub use bluering_core as core;
 

@@ -5,6 +5,7 @@ use crate::env::Clock;
 use crate::saver::Saver;
 use crate::socket::UdpPort;
 use crate::trains::Departures;
+use crate::vitals::Traffic;
 use crate::{EventSender, HostEnv, ToxEvent};
 use bluering_core::driver::{Ports, Sent};
 use bluering_core::time::Instant;
@@ -19,6 +20,7 @@ pub(crate) struct Room {
     pub(crate) contacts: Contacts,
     pub(crate) saver: Saver,
     pub(crate) clock: Clock,
+    pub(crate) traffic: Box<Traffic>,
     /// Somebody asked for the end.
     pub(crate) stopping: bool,
 }
@@ -36,11 +38,16 @@ pub(crate) struct Outlet<'a> {
     pub(crate) events: &'a mut EventSender,
     pub(crate) contacts: &'a mut Contacts,
     pub(crate) saver: &'a mut Saver,
+    pub(crate) traffic: &'a mut Traffic,
 }
 
 impl Ports for Outlet<'_> {
     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
-        self.departures.push(self.socket, packet)
+        let sent = self.departures.push(self.socket, packet);
+        if sent == Sent::Ok {
+            self.traffic.count_sent(packet.bytes);
+        }
+        sent
     }
 
     fn action(&mut self, action: Action) {

@@ -3,6 +3,7 @@
 
 use crate::env::unix_now;
 use crate::profile_store::SaveError;
+use crate::relay::RelayGate;
 use crate::room::{Job, Outlet, Room};
 use crate::snapshot::snapshot;
 use crate::socket::UdpPort;
@@ -44,6 +45,8 @@ pub struct Runner {
     pub(crate) timer: Timer,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) clock_at: Option<Instant>,
+    /// The way to our TCP relay, if there is one.
+    pub(crate) relay: Option<RelayGate>,
 }
 
 impl std::fmt::Debug for Runner {
@@ -111,10 +114,18 @@ impl Runner {
     fn take_datagrams(&mut self) -> bool {
         for _ in 0..DATAGRAMS_AT_ONCE {
             let Some((len, from)) = self.arrivals.next(&self.socket, &mut self.buf) else { return false };
+            if self.relay.as_ref().is_some_and(|relay| relay.takes(&self.buf[..len])) {
+                continue;
+            }
             let now = self.room.now();
+            self.room.traffic.count_received(&self.buf[..len]);
             match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
                 // A reply that the socket refuses is dropped: everything answered like this is asked again.
-                Disposition::Reply { to, len } => drop(self.socket.send(&self.buf[..len], to)),
+                Disposition::Reply { to, len } => {
+                    if self.socket.send(&self.buf[..len], to) == Sent::Ok {
+                        self.room.traffic.count_sent(&self.buf[..len]);
+                    }
+                }
                 Disposition::Consumed | Disposition::Dropped(_) => {}
             }
         }
@@ -149,9 +160,9 @@ impl Runner {
 
     fn pump(&mut self) -> Idle {
         let now = self.room.now();
-        let Room { node, contacts, saver, .. } = &mut self.room;
+        let Room { node, contacts, saver, traffic, .. } = &mut self.room;
         let (socket, departures, events) = (&self.socket, &mut self.departures, &mut self.events);
-        let mut outlet = Outlet { socket, departures, events, contacts, saver };
+        let mut outlet = Outlet { socket, departures, events, contacts, saver, traffic };
         let mut idle = pump(node, now, &mut self.scratch, &mut outlet);
         idle.transmit_blocked |= self.departures.depart(&self.socket) == Sent::Blocked;
         self.events.deliver();

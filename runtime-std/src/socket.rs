@@ -43,13 +43,31 @@ pub enum Ports {
 /// No socket could be opened.
 #[derive(Debug)]
 pub struct BindError {
+    protocol: &'static str,
     tried: String,
     source: io::Error,
 }
 
+impl BindError {
+    /// A TCP address cannot be listened on.
+    pub(crate) fn tcp(at: SocketAddr, source: io::Error) -> Self {
+        Self { protocol: "TCP", tried: at.to_string(), source }
+    }
+
+    /// Whether it is this TCP address that cannot be listened on.
+    #[must_use]
+    pub fn is_tcp(&self, at: SocketAddr) -> bool {
+        self.protocol == "TCP" && self.tried == at.to_string()
+    }
+
+    fn udp(tried: String, source: io::Error) -> Self {
+        Self { protocol: "UDP", tried, source }
+    }
+}
+
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on UDP {}: {}", self.tried, self.source)
+        write!(f, "cannot listen on {} {}: {}", self.protocol, self.tried, self.source)
     }
 }
 
@@ -81,7 +99,7 @@ impl UdpPort {
                 Err(_) => Self::bind(Listen::V4(ports)),
             },
             Listen::V4(ports) => Self::first_free(Ipv4Addr::UNSPECIFIED.into(), ports),
-            Listen::At(at) => open(at).map_err(|source| BindError { tried: at.to_string(), source }),
+            Listen::At(at) => open(at).map_err(|source| BindError::udp(at.to_string(), source)),
         }
     }
 
@@ -97,7 +115,7 @@ impl UdpPort {
             result = open(SocketAddr::new(ip, port));
         }
         let tried = if first == last { format!("port {first}") } else { format!("ports {first} to {last}") };
-        result.map_err(|source| BindError { tried, source })
+        result.map_err(|source| BindError::udp(tried, source))
     }
 
     /// The address and port that it is bound to.
@@ -156,11 +174,12 @@ impl UdpPort {
 
     /// The address in the socket's family.
     fn address(&self, to: Endpoint) -> Option<SocketAddr> {
-        match (to.ip(), self.v6) {
-            (IpAddr::V4(ip), true) => Some(SocketAddrV6::new(ip.to_ipv6_mapped(), to.port(), 0, 0).into()),
-            (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => Some(SocketAddr::from(to)),
-            (IpAddr::V6(_), false) => None,
-        }
+        address_in(to, self.v6)
+    }
+
+    /// A second way to send, for another thread.
+    pub(crate) fn sender(&self) -> io::Result<UdpSender> {
+        Ok(UdpSender { socket: self.io.get_ref().try_clone()?, v6: self.v6 })
     }
 
     /// The socket itself, to wait for it without a reactor.
@@ -186,6 +205,31 @@ impl UdpPort {
 
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_writable(cx)
+    }
+}
+
+/// Sends from the node's socket, on another thread.
+#[derive(Debug)]
+pub(crate) struct UdpSender {
+    socket: UdpSocket,
+    v6: bool,
+}
+
+impl UdpSender {
+    /// Hands a datagram to the kernel, which may lose it, as the network may.
+    pub(crate) fn send(&self, bytes: &[u8], to: Endpoint) {
+        if let Some(to) = address_in(to, self.v6) {
+            let _ = self.socket.send_to(bytes, to);
+        }
+    }
+}
+
+/// The address as a socket of this family knows it.
+fn address_in(to: Endpoint, v6: bool) -> Option<SocketAddr> {
+    match (to.ip(), v6) {
+        (IpAddr::V4(ip), true) => Some(SocketAddrV6::new(ip.to_ipv6_mapped(), to.port(), 0, 0).into()),
+        (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => Some(SocketAddr::from(to)),
+        (IpAddr::V6(_), false) => None,
     }
 }
 

@@ -2,33 +2,44 @@
 //!
 //! A [`Net`] is a network namespace with nothing but `lo`, so that no packet of a test leaves the machine. In it run a
 //! [`Node`] to bootstrap from and [`Peer`]s that chat; each is either c-toxcore or ours ([`Kind`]), and no scenario
-//! knows which. [`Pair`] is where most scenarios begin: two peers, online and friends.
+//! knows which. [`Pair`] is where most scenarios begin: two peers, online and friends. An [`Internet`] joins many
+//! namespaces by routers and NATs; a [`Device`] on one of its wires is firmware in QEMU, which `run-qemu` tests.
 //!
 //! Nothing here skips: what is missing is an error that says what to install. Run with
 //!
 //! ```text
-//! apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark   # and as root, for the namespaces
+//! apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark prometheus python3   # and as root
 //! cargo test  -p bluering-tests                                       # what needs none of that
 //! cargo test  -p bluering-tests --features interop
 //! cargo bench -p bluering-tests --features interop --no-fail-fast -- --quick    # without --quick: minutes, medians
 //! ```
 
 pub mod bench;
+mod device;
+mod log;
 pub mod measure;
+mod name_server;
 mod net;
 mod node;
 mod pair;
 mod peer;
 mod programs;
+mod qmp;
+pub mod relay;
 #[cfg(feature = "interop")]
 pub mod sodium;
 pub mod table;
+mod wire;
 
+pub use device::{Board, Clock, Device, Status, is_friend};
+pub use log::Heard;
+pub use name_server::NameServer;
 pub use net::Net;
 pub use node::Node;
 pub use pair::Pair;
-pub use peer::{Heard, Peer};
+pub use peer::Peer;
 pub use programs::{Kind, in_path};
+pub use wire::{Internet, Wire, address6, router_of};
 
 use core::fmt;
 use std::io;
@@ -37,7 +48,8 @@ use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What to install when something is missing.
-pub const INSTALL: &str = "apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark";
+pub const INSTALL: &str = "apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark prometheus \
+                           python3 (and for run-qemu: qemu-system-arm nftables dnsmasq-base)";
 
 /// Why a scenario ended early, told for a person.
 pub struct Failure(pub String);

@@ -1,10 +1,12 @@
-//! A network of its own: a namespace in which only `lo` exists.
+//! A network of its own: a namespace in which only `lo` exists, until it is wired to others (see `wire`).
 
 use crate::programs::in_path;
 use crate::{Failure, Outcome, measure, unique};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
@@ -13,23 +15,42 @@ const PORT_FIRST: u16 = 33445;
 /// How long a program may take until it listens.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A network namespace with only `lo`, gone when dropped. What runs in it reaches nothing else.
+/// A network namespace, gone when dropped. What runs in it reaches nothing but what it is wired to.
 pub struct Net {
     name: String,
+    address: IpAddr,
+    address6: Option<Ipv6Addr>,
     ports: AtomicU16,
 }
 
 impl Net {
-    /// Makes one, with `lo` up.
+    /// Makes one in which only `lo` exists, and is up.
     ///
     /// # Errors
     /// Without iproute2, or without the right to make namespaces.
     pub fn new() -> Outcome<Self> {
+        Self::at(Ipv4Addr::LOCALHOST.into(), None)
+    }
+
+    /// As [`Self::new`]; whoever wires it up gives it these addresses.
+    pub(crate) fn at(address: IpAddr, address6: Option<Ipv6Addr>) -> Outcome<Self> {
         sweep();
-        let net = Self { name: unique(PREFIX), ports: AtomicU16::new(PORT_FIRST) };
+        let net = Self { name: unique(PREFIX), address, address6, ports: AtomicU16::new(PORT_FIRST) };
         ip(&["netns", "add", &net.name])?;
-        ip(&["-n", &net.name, "link", "set", "lo", "up"])?;
+        net.ip(&["link", "set", "lo", "up"])?;
         Ok(net)
+    }
+
+    /// Where programs in it are reached: 127.0.0.1 when it is wired to nothing.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Where programs in it are reached over IPv6, if they are.
+    #[must_use]
+    pub fn address6(&self) -> Option<Ipv6Addr> {
+        self.address6
     }
 
     /// A command that runs `program` in here. The child is the program itself: `ip` becomes it.
@@ -42,9 +63,50 @@ impl Net {
         Ok(command)
     }
 
+    /// Does something in here, on a thread of its own.
+    ///
+    /// # Errors
+    /// What it fails with, or when the system lets nobody in.
+    #[cfg(feature = "interop")]
+    pub fn within<T: Send + 'static>(&self, what: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
+        use nix::sched::{CloneFlags, setns};
+        let namespace = std::fs::File::open(Path::new("/run/netns").join(&self.name))?;
+        let thread = std::thread::spawn(move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|why| Failure(format!("setns: {why}")))?;
+            what()
+        });
+        thread.join().unwrap_or_else(|_| Err(Failure::new("it panicked")))
+    }
+
     /// A port that nobody else in here was given.
     pub fn port(&self) -> u16 {
         self.ports.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `ip` about this namespace.
+    pub(crate) fn ip(&self, args: &[&str]) -> Outcome {
+        ip(&[&["-n", &self.name], args].concat())
+    }
+
+    /// Sets kernel parameters: paths below /proc/sys and their values.
+    pub(crate) fn set(&self, parameters: &[(&str, &str)]) -> Outcome {
+        let script: String =
+            parameters.iter().map(|(path, value)| format!("echo {value} > /proc/sys/{path} || exit 1\n")).collect();
+        self.pipe("sh", &[], &script)
+    }
+
+    /// Runs a program in here to its end, with this input.
+    pub(crate) fn pipe(&self, program: &str, args: &[&str], input: &str) -> Outcome {
+        let mut command = self.command(&in_path(program)?)?;
+        let mut child = command.args(args).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes())?;
+        }
+        check(&format!("{program} {}", args.join(" ")), &child.wait_with_output()?)
     }
 }
 
@@ -83,10 +145,13 @@ fn sweep() {
 }
 
 fn ip(args: &[&str]) -> Outcome {
-    let output = Command::new(in_path("ip")?).args(args).output()?;
+    check(&format!("ip {}", args.join(" ")), &Command::new(in_path("ip")?).args(args).output()?)
+}
+
+fn check(what: &str, output: &Output) -> Outcome {
     if output.status.success() {
         return Ok(());
     }
     let why = String::from_utf8_lossy(&output.stderr);
-    Err(Failure(format!("ip {}: {} (network namespaces need root)", args.join(" "), why.trim())))
+    Err(Failure(format!("{what}: {} (network namespaces need root)", why.trim())))
 }

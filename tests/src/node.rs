@@ -3,7 +3,9 @@
 use crate::net::wait_bound;
 use crate::programs::{bluering, in_path};
 use crate::{Failure, Kind, Net, Outcome, Process, TempDir};
+use bluering_core::crypto::PublicKey;
 use core::fmt::Write;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -13,9 +15,11 @@ use std::thread;
 const KEY_DIGITS: usize = 64;
 const KEY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running bootstrap node on 127.0.0.1. It ends when dropped.
+/// A running bootstrap node. It ends when dropped.
 pub struct Node {
     kind: Kind,
+    host: IpAddr,
+    host6: Option<Ipv6Addr>,
     port: u16,
     tcp_port: Option<u16>,
     key: String,
@@ -31,7 +35,7 @@ impl Node {
     pub fn start(net: &Net, kind: Kind) -> Outcome<Self> {
         match kind {
             Kind::Real => Self::start_real(net, None, None),
-            Kind::Ours => Self::start_ours(net, None),
+            Kind::Ours => Self::start_ours(net, None, None),
         }
     }
 
@@ -43,6 +47,17 @@ impl Node {
         Self::start_real(net, Some(net.port()), None)
     }
 
+    /// A node of this kind that is a TCP relay too.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_relay(net: &Net, kind: Kind) -> Outcome<Self> {
+        match kind {
+            Kind::Real => Self::start_real(net, Some(net.port()), None),
+            Kind::Ours => Self::start_ours(net, Some(net.port()), None),
+        }
+    }
+
     /// Starts `count` more of its kind that bootstrap from it, and have no relay. c-toxcore 0.2.18 needs such company:
     /// among fewer nodes and without a relay, two clients that both come back from their profiles do not meet again.
     ///
@@ -51,16 +66,64 @@ impl Node {
     pub fn crowd(&self, net: &Net, count: usize) -> Outcome<Vec<Self>> {
         let start = |_| match self.kind {
             Kind::Real => Self::start_real(net, None, Some(self)),
-            Kind::Ours => Self::start_ours(net, Some(self)),
+            Kind::Ours => Self::start_ours(net, None, Some(self)),
         };
         (0..count).map(start).collect()
     }
 
-    /// What `--bootstrap` takes: `127.0.0.1:PORT:PK[:TCPPORT]`.
+    /// Starts one that listens as its configuration file says.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_with_config(net: &Net, kind: Kind, config: &str, port: u16) -> Outcome<Self> {
+        let mut command = match kind {
+            Kind::Real => net.command(&in_path("tox-bootstrapd")?)?,
+            Kind::Ours => net.command(&bluering()?)?,
+        };
+        match kind {
+            Kind::Real => command.args(["--config", config, "--foreground", "--log-backend", "stdout"]),
+            Kind::Ours => command.args(["node", "--config", config]),
+        };
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        let host = Ipv4Addr::LOCALHOST.into();
+        Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, _folder: TempDir::new()? })
+    }
+
+    /// What `--bootstrap` takes: `HOST:PORT:PK[:TCPPORT]`.
     #[must_use]
     pub fn address(&self) -> String {
         let relay = self.tcp_port.map(|port| format!(":{port}")).unwrap_or_default();
-        format!("127.0.0.1:{}:{}{relay}", self.port, self.key)
+        format!("{}{relay}", self.address_by(&self.host.to_string()))
+    }
+
+    /// The same over IPv6, if it has that.
+    #[must_use]
+    pub fn address6(&self) -> Option<String> {
+        self.host6.map(|host| self.address_by(&format!("[{host}]")))
+    }
+
+    /// The same, by another name of its host.
+    #[must_use]
+    pub fn address_by(&self, host: &str) -> String {
+        format!("{host}:{}:{}", self.port, self.key)
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    /// Where its relay is, if it has one, and its key.
+    #[must_use]
+    pub fn relay(&self) -> Option<(SocketAddr, PublicKey)> {
+        Some((SocketAddr::new(self.host, self.tcp_port?), PublicKey::from_hex(&self.key)?))
     }
 
     /// Its process id.
@@ -78,20 +141,30 @@ impl Node {
     fn start_real(net: &Net, tcp_port: Option<u16>, from: Option<&Self>) -> Outcome<Self> {
         let (folder, port) = (TempDir::new()?, net.port());
         let config = folder.file("config");
-        std::fs::write(&config, bootstrapd_config(&folder, port, tcp_port, from))?;
+        std::fs::write(&config, bootstrapd_config(net, &folder, port, tcp_port, from))?;
         let mut command = net.command(&in_path("tox-bootstrapd")?)?;
         command.args(["--config", &config, "--foreground", "--log-backend", "stdout"]);
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
-        Ok(Self { kind: Kind::Real, port, tcp_port, key, process, _folder: folder })
+        Ok(Self {
+            kind: Kind::Real,
+            host: net.address(),
+            host6: net.address6(),
+            port,
+            tcp_port,
+            key,
+            process,
+            _folder: folder,
+        })
     }
 
-    fn start_ours(net: &Net, from: Option<&Self>) -> Outcome<Self> {
+    fn start_ours(net: &Net, tcp_port: Option<u16>, from: Option<&Self>) -> Outcome<Self> {
         let (folder, port) = (TempDir::new()?, net.port());
         let mut command = net.command(&bluering()?)?;
-        command.args(["node", "--udp", &format!("127.0.0.1:{port}"), "--keys", &folder.file("keys")]);
+        command.args(["node", "--udp", &format!("{}:{port}", net.address()), "--keys", &folder.file("keys")]);
+        command.args(tcp_port.iter().flat_map(|port| ["--tcp".into(), format!("{}:{port}", net.address())]));
         command.args(from.iter().flat_map(|node| ["--bootstrap".into(), node.address()]));
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
-        Ok(Self { kind: Kind::Ours, port, tcp_port: None, key, process, _folder: folder })
+        Ok(Self { kind: Kind::Ours, host: net.address(), host6: None, port, tcp_port, key, process, _folder: folder })
     }
 
     /// Waits until the node has told its public key and listens.
@@ -133,18 +206,19 @@ fn public_key_in(line: &str) -> Option<String> {
     words.find(is_key).map(str::to_ascii_uppercase)
 }
 
-fn bootstrapd_config(folder: &TempDir, port: u16, tcp_port: Option<u16>, from: Option<&Node>) -> String {
+fn bootstrapd_config(net: &Net, folder: &TempDir, port: u16, tcp_port: Option<u16>, from: Option<&Node>) -> String {
     let (keys, pid) = (folder.file("keys"), folder.file("pid"));
     let relay = match tcp_port {
         Some(tcp_port) => format!("enable_tcp_relay = true\ntcp_relay_ports = [{tcp_port}]"),
         None => "enable_tcp_relay = false".into(),
     };
     let from = from.map_or_else(String::new, |node| {
-        format!("{{ address = \"127.0.0.1\"; port = {}; public_key = \"{}\" }}", node.port, node.key)
+        format!("{{ address = \"{}\"; port = {}; public_key = \"{}\" }}", node.host, node.port, node.key)
     });
+    let ipv6 = net.address6().is_some();
     format!(
-        "port = {port}\nkeys_file_path = \"{keys}\"\npid_file_path = \"{pid}\"\nenable_ipv6 = false\n\
-         enable_ipv4_fallback = false\nenable_lan_discovery = false\n{relay}\nenable_motd = true\n\
+        "port = {port}\nkeys_file_path = \"{keys}\"\npid_file_path = \"{pid}\"\nenable_ipv6 = {ipv6}\n\
+         enable_ipv4_fallback = {ipv6}\nenable_lan_discovery = false\n{relay}\nenable_motd = true\n\
          motd = \"bluering-tests\"\nbootstrap_nodes = ({from})\n"
     )
 }

@@ -32,6 +32,23 @@ impl Pair {
         Ok(Self { a, b, b_at_a: 0, a_at_b: 0, node, folder })
     }
 
+    /// Two friends of which each was started with arguments of its own.
+    ///
+    /// # Errors
+    /// When they do not start, get connected or become friends.
+    pub fn friends_with(net: &Net, node: &Node, a: (Kind, &[&str]), b: (Kind, &[&str])) -> Outcome<Self> {
+        let (folder, node) = (TempDir::new()?, node.address());
+        let start = |(kind, args): (Kind, &[&str]), name| {
+            Peer::start(net, kind, name, &[&["--bootstrap", &node], args].concat())
+        };
+        let (a, b) = (start(a, "alice")?, start(b, "bob")?);
+        a.online()?;
+        b.online()?;
+        let mut pair = Self { a, b, b_at_a: 0, a_at_b: 0, node, folder };
+        pair.befriend()?;
+        Ok(pair)
+    }
+
     /// As [`Self::online`], and makes them friends.
     ///
     /// # Errors

@@ -1,12 +1,13 @@
 //! One client process that speaks JSON lines.
 
+use crate::log::{Found, Heard, Log, lock};
 use crate::{Failure, Kind, Net, Outcome, Process, ensure};
 use core::time::Duration;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::process::{ChildStdin, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
@@ -15,43 +16,6 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long anything between peers may take: c-toxcore needs 8 s until online and up to 32 s to find a friend again.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How many lines a failure quotes.
-const QUOTE_LINES: usize = 15;
-
-/// A line of a peer and when it came.
-#[derive(Clone, Debug)]
-pub struct Heard {
-    /// The mark just behind it, for what comes after.
-    pub next: usize,
-    /// When it was read.
-    pub at: Instant,
-    /// The line.
-    pub line: Value,
-}
-
-impl Heard {
-    /// A text field, empty when it is missing.
-    #[must_use]
-    pub fn text(&self, field: &str) -> &str {
-        self.line[field].as_str().unwrap_or_default()
-    }
-
-    /// A number field.
-    ///
-    /// # Errors
-    /// When it is missing.
-    pub fn number(&self, field: &str) -> Outcome<u64> {
-        self.line[field].as_u64().ok_or_else(|| Failure(format!("no number {field} in {}", self.line)))
-    }
-
-    /// A field with a fraction, e.g. seconds.
-    ///
-    /// # Errors
-    /// When it is missing.
-    pub fn float(&self, field: &str) -> Outcome<f64> {
-        self.line[field].as_f64().ok_or_else(|| Failure(format!("no number {field} in {}", self.line)))
-    }
-}
 
 /// A running client. It ends when dropped.
 pub struct Peer {
@@ -171,7 +135,7 @@ impl Peer {
     /// Where its list of lines ends now, for [`Self::wait_since`].
     #[must_use]
     pub fn mark(&self) -> usize {
-        lock(&self.log.lines).len()
+        self.log.mark()
     }
 
     /// The first such event ever, now or within 90 seconds.
@@ -278,71 +242,7 @@ impl Peer {
     /// What happened to this peer, with what it said last.
     #[must_use]
     pub fn quote(&self, what: &str) -> String {
-        let lines = lock(&self.log.lines);
-        let mut text = format!("{} ({:?}): {what}; its last lines:", self.name, self.kind);
-        for heard in &lines[lines.len().saturating_sub(QUOTE_LINES)..] {
-            let line: String = heard.line.to_string().chars().take(200).collect();
-            text.push_str(&format!("\n    {:8.3} s  {line}", heard.at.duration_since(self.started).as_secs_f64()));
-        }
-        text
+        let said = self.log.quote(self.started, |heard| heard.line.to_string());
+        format!("{} ({:?}): {what}; its last lines:{said}", self.name, self.kind)
     }
-}
-
-/// Everything that a peer said.
-#[derive(Default)]
-struct Log {
-    lines: Mutex<Vec<Heard>>,
-    grown: Condvar,
-}
-
-enum Found {
-    Line(Heard),
-    Ended,
-    Timeout,
-}
-
-impl Log {
-    /// Reads a stream to its end in a thread of its own.
-    fn follow(self: &Arc<Self>, stream: impl Read + Send + 'static, parse: fn(&str) -> Value) {
-        let log = Arc::clone(self);
-        thread::spawn(move || {
-            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-                log.push(parse(&String::from_utf8_lossy(&line)));
-            }
-            log.push(json!({"event": "eof"}));
-        });
-    }
-
-    fn push(&self, line: Value) {
-        let mut lines = lock(&self.lines);
-        let next = lines.len() + 1;
-        lines.push(Heard { next, at: Instant::now(), line });
-        drop(lines);
-        self.grown.notify_all();
-    }
-
-    fn find(&self, mark: usize, event: &str, timeout: Duration, wanted: impl Fn(&Heard) -> bool) -> Found {
-        let end = Instant::now() + timeout;
-        let mut lines = lock(&self.lines);
-        let mut next = mark;
-        loop {
-            for heard in &lines[next..] {
-                if heard.line["event"] == event && wanted(heard) {
-                    return Found::Line(heard.clone());
-                }
-            }
-            // Both streams end with the process, in any order.
-            if lines.iter().filter(|heard| heard.line["event"] == "eof").count() == 2 {
-                return Found::Ended;
-            }
-            next = lines.len();
-            let Some(left) = end.checked_duration_since(Instant::now()) else { return Found::Timeout };
-            lines = self.grown.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-/// A panic elsewhere leaves the data whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

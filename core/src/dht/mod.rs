@@ -32,6 +32,7 @@ use crate::cx::{Cx, Env};
 use crate::limit::Tokens;
 use crate::storage::{Full, Id, Mem, Slots, Table};
 use crate::time::{Deadline, Instant, Why};
+use crate::wire::dht::MOTD_LEN_MAX;
 use crate::wire::{NodeInfo, NodeList};
 use bootstrap::Bootstraps;
 use candidates::{Candidates, Packet};
@@ -87,6 +88,13 @@ pub struct BootstrapInfo<'s> {
     pub motd: &'s [u8],
 }
 
+/// A message of the day that changes while the node runs, in lent memory.
+#[derive(Debug)]
+struct Motd<'s> {
+    buf: &'s mut [u8; MOTD_LEN_MAX],
+    len: usize,
+}
+
 /// The DHT machine.
 #[derive(Debug)]
 pub(crate) struct Dht<'s> {
@@ -95,6 +103,8 @@ pub(crate) struct Dht<'s> {
     candidates: Candidates<'s>,
     bootstraps: Bootstraps,
     info: Option<BootstrapInfo<'s>>,
+    /// Takes the place of the message in `info`.
+    motd: Option<Motd<'s>>,
     ids: RequestIds,
     newcomer_tokens: Tokens,
     named_tokens: Tokens,
@@ -120,6 +130,7 @@ impl<'s> Dht<'s> {
             candidates: Candidates::new(candidates),
             bootstraps: Bootstraps::new(),
             info,
+            motd: None,
             ids: RequestIds::new(seed),
             newcomer_tokens: Tokens::new(NEWCOMER_EVERY, NEWCOMER_BURST),
             named_tokens: Tokens::new(NAMED_EVERY, NAMED_BURST),
@@ -146,6 +157,22 @@ impl<'s> Dht<'s> {
             cx.rng.fill_bytes(&mut key.0);
             let _ = self.searches.insert(Search::new(key, Goal::Random, cx.now));
         }
+    }
+
+    /// Lends memory to a message of the day that can change; it starts as the one given at construction.
+    pub(crate) fn lend_motd(&mut self, buf: &'s mut [u8; MOTD_LEN_MAX]) {
+        self.motd = Some(Motd { buf, len: 0 });
+        if let Some(info) = self.info {
+            self.set_motd(info.motd);
+        }
+    }
+
+    /// Changes the message of the day, cut where it is too long; false without memory for it.
+    pub(crate) fn set_motd(&mut self, text: &[u8]) -> bool {
+        let Some(motd) = &mut self.motd else { return false };
+        motd.len = text.len().min(MOTD_LEN_MAX);
+        motd.buf[..motd.len].copy_from_slice(&text[..motd.len]);
+        true
     }
 
     /// Adds a bootstrap node, which is asked for our own key at once, and again until it answers.

@@ -112,7 +112,8 @@ impl<'s> Dht<'s> {
             return Err(DropReason::RateLimited);
         }
         let mut w = Writer::new(frame.buf);
-        InfoResponse { version: info.version, motd: info.motd }.emit(&mut w);
+        let motd = self.motd.as_ref().map_or(info.motd, |motd| &motd.buf[..motd.len]);
+        InfoResponse { version: info.version, motd }.emit(&mut w);
         // An answer as long as a request would make two bootstrap nodes answer each other for ever.
         let len = if w.len() == INFO_REQUEST_LEN { INFO_REQUEST_LEN - 1 } else { w.len() };
         Ok((reply(frame, len), None))

@@ -340,6 +340,18 @@ impl Friend {
         true
     }
 
+    /// How often the unanswered request went out.
+    pub(crate) const fn request_tries(&self) -> u8 {
+        if self.request.is_some() { self.request_tries } else { 0 }
+    }
+
+    /// The request went out `tries` times in earlier runs.
+    pub(crate) const fn resume_request(&mut self, tries: u8) {
+        if self.request.is_some() && self.request_tries < tries {
+            self.request_tries = tries;
+        }
+    }
+
     /// Whether an announced DHT key is news; remembers its number. A replayed announcement is not. While a session with
     /// another key stands, only an announcement later than all others is: one from before the session would end it.
     pub(crate) fn is_fresh_announce(&mut self, no_replay: u64, dht_key: &PublicKey) -> bool {

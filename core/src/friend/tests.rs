@@ -61,6 +61,24 @@ fn requests_go_out_often_at_first_and_slowly_later() {
 }
 
 #[test]
+fn a_resumed_request_goes_on_slowly() {
+    let (mut table, mut pool) = (friends(2), blocks(4));
+    let to = ToxId { public_key: key(2), nospam: Nospam([2; 4]) };
+    let id = table.request(&mut pool, &key(1), &to, b"hi").unwrap();
+    let friend = table.get_mut(id).unwrap();
+    friend.resume_request(40);
+    friend.resume_request(3);
+    assert!(friend.request_due(Instant::from_secs(1)), "it goes out once at the start");
+    assert_eq!(friend.request_tries(), 41);
+    assert!(!friend.request_due(Instant::from_secs(1800)));
+    assert!(friend.request_due(Instant::from_secs(1801)));
+    let id = table.accept(&key(1), key(3)).unwrap();
+    let friend = table.get_mut(id).unwrap();
+    friend.resume_request(40);
+    assert_eq!(friend.request_tries(), 0, "nothing is asked");
+}
+
+#[test]
 fn incoming_requests_are_filtered() {
     let mut pool = blocks(8);
     let waiting: Vec<Slot<IncomingRequest>> = core::iter::repeat_with(|| Slot::VACANT).take(2).collect();

@@ -8,7 +8,7 @@ use crate::cx::{Cx, Env};
 use crate::event::{Event, MessageKind, UserStatus};
 use crate::friend::{Friend, FriendId, tell};
 use crate::session::Sessions;
-use crate::storage::Mem;
+use crate::storage::{Full, Mem};
 use crate::wire::messenger::{NAME_LEN_MAX, Packet, STATUS_MESSAGE_LEN_MAX, id};
 
 /// Our name and status message; a table of one, because a node must stay small.
@@ -21,6 +21,15 @@ pub(crate) struct SelfText {
 impl SelfText {
     /// What static storage is filled with.
     pub(crate) const EMPTY: Self = Self { name: heapless::Vec::new(), status_message: heapless::Vec::new() };
+}
+
+/// In place: no copy of the text on the stack.
+fn replace<const MAX: usize>(text: &mut heapless::Vec<u8, MAX>, with: &[u8]) -> Result<(), Full> {
+    if with.len() > MAX {
+        return Err(Full);
+    }
+    text.clear();
+    text.extend_from_slice(with).map_err(|_| Full)
 }
 
 /// A text is longer than the protocol allows.
@@ -93,15 +102,13 @@ impl<'s> Messenger<'s> {
     pub(crate) fn set_name(&mut self, name: &[u8]) -> Result<(), TooLong> {
         let too_long = TooLong { max: NAME_LEN_MAX };
         let text = self.text.first_mut().ok_or(too_long)?;
-        text.name = heapless::Vec::from_slice(name).map_err(|_| too_long)?;
-        Ok(())
+        replace(&mut text.name, name).map_err(|_| too_long)
     }
 
     pub(crate) fn set_status_message(&mut self, message: &[u8]) -> Result<(), TooLong> {
         let too_long = TooLong { max: STATUS_MESSAGE_LEN_MAX };
         let text = self.text.first_mut().ok_or(too_long)?;
-        text.status_message = heapless::Vec::from_slice(message).map_err(|_| too_long)?;
-        Ok(())
+        replace(&mut text.status_message, message).map_err(|_| too_long)
     }
 
     /// Queues what `friend` has still to be told; what finds no room stays flagged.

@@ -11,6 +11,7 @@ use crate::session::{SendRefused, SessionId};
 use crate::storage::{BLOCK_LEN, Full};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
+use crate::wire::dht::MOTD_LEN_MAX;
 use crate::wire::messenger::{CUSTOM_LOSSLESS, CUSTOM_LOSSY, MESSAGE_LEN_MAX, id};
 
 /// What is known about a friend. Names and status messages come as events; applications keep them.
@@ -26,6 +27,22 @@ pub struct FriendInfo {
     pub typing: bool,
     /// The nospam of our friend request, while it is unanswered.
     pub requested: Option<Nospam>,
+    /// How often that request went out; it does so ever more slowly.
+    pub request_tries: u8,
+}
+
+/// What everybody may ask for.
+impl<'s, E: Env> Node<'s, E> {
+    /// Lends memory to a message of the day that changes while the node runs; until
+    /// [`set_motd`](Self::set_motd) it stays the one of the configuration.
+    pub fn lend_motd(&mut self, buf: &'s mut [u8; MOTD_LEN_MAX]) {
+        self.dht.lend_motd(buf);
+    }
+
+    /// Changes the message of the day, which is cut at 256 bytes. False when no memory was lent.
+    pub fn set_motd(&mut self, motd: &[u8]) -> bool {
+        self.dht.set_motd(motd)
+    }
 }
 
 /// Ourselves.
@@ -246,7 +263,15 @@ impl<E: Env> Node<'_, E> {
             status: friend.status,
             typing: friend.typing,
             requested: friend.request.as_ref().map(|_| friend.nospam),
+            request_tries: friend.request_tries(),
         })
+    }
+
+    /// A request that went out `tries` times in earlier runs goes on at its slow pace.
+    pub fn resume_request(&mut self, id: FriendId, tries: u8) {
+        if let Some(friend) = self.friends.get_mut(id) {
+            friend.resume_request(tries);
+        }
     }
 
     /// The words of our unanswered request to a friend.

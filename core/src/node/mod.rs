@@ -25,7 +25,7 @@ pub use storage::{Limits, StaticStorage, Storage};
 use crate::Endpoint;
 use crate::budget::Budget;
 use crate::crypto::{Nospam, SecretKey};
-use crate::cx::{Cx, Env, Identity, KeyPair, Parts};
+use crate::cx::{Cx, Env, Identity, Parts};
 use crate::dht::Dht;
 use crate::event::{Connection, Event};
 use crate::frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
@@ -224,19 +224,25 @@ impl<'s, E: Env> Node<'s, E> {
         if !storage.suffices() {
             return Err(BuildError::StorageTooSmall);
         }
-        let (rng, suite) = (&mut parts.rng, &parts.suite);
-        let dht_secret = config.dht_secret.unwrap_or_else(|| SecretKey::generate(rng));
-        let me = Identity {
-            long_term: KeyPair::new(suite, config.secret),
-            dht: KeyPair::new(suite, dht_secret),
-            onion_data: KeyPair::generate(suite, rng),
-            nospam: config.nospam,
-        };
+        let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
+        Ok(Self::assemble(me, config.info, storage, parts, now))
+    }
+
+    /// Puts the node together. Not inlined: its copies on the stack are not there yet while keys are computed.
+    #[inline(never)]
+    fn assemble(
+        me: Identity,
+        info: Option<BootstrapInfo<'s>>,
+        storage: Storage<'s>,
+        mut parts: Parts<E>,
+        now: Instant,
+    ) -> Self {
+        let rng = &mut parts.rng;
         let mut seeds = [[0; 16]; 2];
         seeds.iter_mut().for_each(|seed| rng.fill_bytes(seed));
         let [key_seed, dht_seed] = seeds;
         let mut node = Self {
-            dht: Dht::new(storage.close, storage.searches, storage.candidates, config.info, dht_seed),
+            dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
             relay: OnionRelay::new(rng),
             store: AnnounceStore::new(storage.announced, rng),
             onion: OnionClient::new(storage.onion),
@@ -266,7 +272,7 @@ impl<'s, E: Env> Node<'s, E> {
             law: Law::default(),
         };
         node.dht.start(&mut node.shared.cx());
-        Ok(node)
+        node
     }
 
     /// Handles a received datagram: decrypts it in place, and answers it in place at most once.

@@ -74,7 +74,12 @@ impl<E: Env> Node<'_, E> {
                 on_friend(id, &friend);
             }
         }
-        let known = || profile.nodes().chain(profile.path_nodes()).filter(is_usable);
+        self.restore_nodes(now, profile.nodes().chain(profile.path_nodes()));
+    }
+
+    /// Asks nodes that an earlier run knew, the best first.
+    pub fn restore_nodes(&mut self, now: Instant, known: impl Iterator<Item = NodeInfo> + Clone) {
+        let known = || known.clone().filter(is_usable);
         // Some are asked until they answer: nobody may be there yet when a laptop wakes.
         known().take(PERSISTENT).for_each(|at| self.bootstrap(now, at));
         known().skip(PERSISTENT).for_each(|at| self.add_known_node(now, at));

@@ -69,7 +69,7 @@ impl Limits {
         Self { friends: 0, nodes: 1024, announces: 4096, blocks: 8, keys: 16384, blocked: 0, agreements: 50_000 };
     /// What a microcontroller has: useful in simulations.
     pub const MICRO: Self =
-        Self { friends: 8, nodes: 64, announces: 6, blocks: 10, keys: 24, blocked: 4, agreements: AGREEMENTS };
+        Self { friends: 8, nodes: 64, announces: 6, blocks: 8, keys: 60, blocked: 4, agreements: AGREEMENTS };
 }
 
 /// Places of small tables that do not depend on the limits.
@@ -94,6 +94,9 @@ const SOURCES: usize = 8;
 /// On a host.
 #[cfg(feature = "alloc")]
 const SOURCES_ROOMY: usize = 1024;
+/// Box keys of static storage: in a small network everybody's onion paths lead through everybody, and each has keys of
+/// its own; one that is not remembered costs a microcontroller more than a million instructions.
+const KEYS: usize = 60;
 
 impl Storage<'_> {
     pub(super) fn suffices(&self) -> bool {
@@ -172,7 +175,7 @@ pub struct StaticStorage<
     requests: [Slot<IncomingRequest>; REQUESTS],
     blocked: [PublicKey; 4],
     text: [SelfText; 1],
-    keys: [KeyEntry; 24],
+    keys: [KeyEntry; KEYS],
     sources: [Source; SOURCES],
     blocks: [Block; BLOCKS],
 }
@@ -203,7 +206,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             requests: [const { Slot::VACANT }; REQUESTS],
             blocked: [BLOCKED_KEY_VACANT; 4],
             text: [const { SelfText::EMPTY }; 1],
-            keys: [const { KeyEntry::VACANT }; 24],
+            keys: [const { KeyEntry::VACANT }; KEYS],
             sources: [Source::VACANT; SOURCES],
             blocks: [Block::ZERO; BLOCKS],
         }

@@ -7,6 +7,7 @@
 pub(crate) mod announce;
 pub(crate) mod client;
 pub(crate) mod relay;
+pub(crate) mod returns;
 #[cfg(test)]
 mod tests;
 
@@ -14,4 +15,5 @@ pub(crate) use announce::AnnounceStore;
 pub(crate) use announce::Announced;
 pub(crate) use client::{OnionClient, OnionNote, OnionSend, OnionTables};
 pub(crate) use client::{OnionFriend, Path, PathNode, Pending, SelfNode};
-pub(crate) use relay::OnionRelay;
+pub(crate) use relay::{OnionRelay, may_send};
+pub(crate) use returns::ReturnKeys;

@@ -4,11 +4,11 @@
 //! packet came from, boxed with a key that nobody else has; the answer brings that return header back. Changing the key
 //! makes paths expire: a return header opens for two hours at least, and for four at most while packets keep coming.
 
+use super::returns::ReturnKeys;
 use crate::budget::StandingOf;
-use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, SharedKey, Suite};
+use crate::crypto::{MAC_LEN, NONCE_LEN};
 use crate::cx::Cx;
 use crate::storage::{Need, Whose};
-use crate::time::Instant;
 use crate::wire::onion::path::{FORWARD_OVER, LAYER_ADDR_AT, LAYER_BOX_AT, RETURN_STEP};
 use crate::wire::onion::{
     self, AnnounceHeader, ONION_ADDR_LEN, PACKET_MAX, RETURN_1, RETURN_2, RETURN_3, emit_addr, parse_addr,
@@ -16,24 +16,17 @@ use crate::wire::onion::{
 use crate::wire::{Reader, Writer, kind};
 use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Env, Frame};
 use core::net::IpAddr;
-use core::time::Duration;
 use rand_core::CryptoRng;
-
-/// How long one key seals return headers (`onion.c`, KEY_REFRESH_INTERVAL).
-pub(crate) const KEY_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The relay.
 #[derive(Debug)]
 pub(crate) struct OnionRelay {
-    current: SharedKey,
-    previous: SharedKey,
-    /// When `current` was made; `None` until the first packet.
-    since: Option<Instant>,
+    returns: ReturnKeys,
 }
 
 impl OnionRelay {
     pub(crate) fn new(rng: &mut impl CryptoRng) -> Self {
-        Self { current: SharedKey::generate(rng), previous: SharedKey::generate(rng), since: None }
+        Self { returns: ReturnKeys::new(rng) }
     }
 
     /// Serves 0x80, 0x81, 0x82 and 0x8c, 0x8d, 0x8e. The packet to be sent on is never longer than the one received.
@@ -44,7 +37,7 @@ impl OnionRelay {
         frame: &mut Frame<'_>,
         standing: &StandingOf<'_>,
     ) -> Disposition {
-        self.rotate(cx.now, cx.rng);
+        self.returns.rotate(cx.now, cx.rng);
         let [over_0, over_1, over_2] = FORWARD_OVER;
         let result = match frame.bytes().first() {
             Some(&kind::ONION_REQUEST_0) => self.forward(cx, frame, standing, over_0, 0, Some(kind::ONION_REQUEST_1)),
@@ -129,10 +122,8 @@ impl OnionRelay {
     /// Writes a return header over `room`, whose end already is the header of the hops before.
     fn seal_return<E: Env>(&self, cx: &mut Cx<'_, '_, E>, from: Endpoint, room: &mut [u8]) {
         let nonce = cx.nonce();
-        let mut w = Writer::new(room);
-        w.bytes(&nonce.0).skip(MAC_LEN);
-        emit_addr(from, &mut w);
-        cx.suite.seal(&self.current, &nonce, &mut room[NONCE_LEN..]);
+        emit_addr(from, &mut Writer::new(&mut room[NONCE_LEN + MAC_LEN..]));
+        self.returns.seal(cx.suite, &nonce, room);
     }
 
     /// Opens the return header of `len` bytes after the first byte of `buf`, and tells where the packet goes next.
@@ -142,36 +133,14 @@ impl OnionRelay {
         buf: &mut [u8; DATAGRAM_MAX],
         len: usize,
     ) -> Result<Endpoint, DropReason> {
-        let sealed = &mut buf[1..=len];
-        let nonce = Nonce::from_slice(&sealed[..NONCE_LEN]).ok_or(DropReason::Malformed)?;
-        let boxed = &mut sealed[NONCE_LEN..];
-        let mut copy = [0; RETURN_3 - NONCE_LEN];
-        let copy = &mut copy[..boxed.len()];
-        copy.copy_from_slice(boxed);
-        if !cx.suite.open(&self.current, &nonce, boxed) {
-            boxed.copy_from_slice(copy);
-            if !cx.suite.open(&self.previous, &nonce, boxed) {
-                return Err(DropReason::BadToken);
-            }
-        }
-        parse_addr(&mut Reader::new(&boxed[MAC_LEN..])).ok_or(DropReason::BadAddress)
-    }
-
-    fn rotate(&mut self, now: Instant, rng: &mut impl CryptoRng) {
-        let since = *self.since.get_or_insert(now);
-        if now.reached(since, KEY_LIFE) {
-            self.previous = core::mem::replace(&mut self.current, SharedKey::generate(rng));
-            if now.reached(since, 2 * KEY_LIFE) {
-                self.previous = SharedKey::generate(rng);
-            }
-            self.since = Some(now);
-        }
+        let text = self.returns.open(cx.suite, &mut buf[1..=len])?;
+        parse_addr(&mut Reader::new(text)).ok_or(DropReason::BadAddress)
     }
 }
 
 /// Whether a packet from `from` may go on to `to`. Strangers choose the address: it must be one host, and only local
 /// requesters may reach local addresses.
-fn may_send(from: Endpoint, to: Endpoint) -> bool {
+pub(crate) fn may_send(from: Endpoint, to: Endpoint) -> bool {
     let one_host = match to.ip() {
         IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
         IpAddr::V6(ip) => !ip.is_multicast(),

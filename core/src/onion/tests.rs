@@ -1,7 +1,7 @@
 //! Relays and stores against each other: whole paths in memory, and what must not get through.
 
 use super::announce::ANNOUNCE_LIFE;
-use super::relay::KEY_LIFE;
+use super::returns::KEY_LIFE;
 use super::{AnnounceStore, Announced, OnionRelay};
 use crate::budget::Standing;
 use crate::crypto::{Nacl, Nonce, PublicKey, SharedKey, Suite};

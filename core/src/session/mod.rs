@@ -289,7 +289,7 @@ impl<'s> Sessions<'s> {
     ) -> Result<(), SendRefused> {
         debug_assert!(is_content(parts, &content::LOSSLESS));
         let live = self.live_mut(id).ok_or(SendRefused::NotEstablished)?;
-        live.send.push(cx.blocks, limits(cx.blocks), parts, tag).map_err(|Full| SendRefused::Full)?;
+        live.send.push(cx.blocks, send_share(cx.blocks), parts, tag).map_err(|Full| SendRefused::Full)?;
         self.touch(cx.now, id);
         Ok(())
     }
@@ -306,8 +306,7 @@ impl<'s> Sessions<'s> {
     ) -> Result<(), SendRefused> {
         debug_assert!(is_content(parts, &content::LOSSY));
         let live = self.live_mut(id).ok_or(SendRefused::NotEstablished)?;
-        let (keep, _) = limits(cx.blocks);
-        live.send.push_lossy(cx.blocks, keep, parts).map_err(|Full| SendRefused::Full)?;
+        live.send.push_lossy(cx.blocks, parts).map_err(|Full| SendRefused::Full)?;
         self.touch(cx.now, id);
         Ok(())
     }
@@ -384,8 +383,7 @@ impl<'s> Sessions<'s> {
 
     /// Whether [`Self::send`] would find room.
     pub(crate) fn room(&self, blocks: &Blocks<'_>, id: SessionId) -> bool {
-        let (keep, share) = limits(blocks);
-        blocks.available() > keep && self.live(id).is_some_and(|live| live.send.room(share))
+        blocks.may_send() && self.live(id).is_some_and(|live| live.send.room(send_share(blocks)))
     }
 
     /// The peer's address, once known.
@@ -538,7 +536,7 @@ impl<'s> Sessions<'s> {
             Err(reason) => Err(reason),
         };
         self.touch(cx.now, id);
-        if self.starved && cx.blocks.available() > 0 {
+        if self.starved && cx.blocks.room_to_receive() > 0 {
             self.wake = Instant::ZERO;
         }
         note
@@ -608,11 +606,9 @@ impl<'s> Sessions<'s> {
     }
 }
 
-/// How many blocks senders leave for receiving, and how many one session may hold for sending.
-fn limits(blocks: &Blocks<'_>) -> (usize, usize) {
-    let keep = (blocks.capacity() / 4).max(1);
-    let share = (blocks.capacity().saturating_sub(keep) * 3 / 4).max(2);
-    (keep, share)
+/// How many blocks one session may hold for sending.
+fn send_share(blocks: &Blocks<'_>) -> usize {
+    ((blocks.capacity() - blocks.share()) * 3 / 4).max(2)
 }
 
 /// Whether `parts` are a content of this range of ids.

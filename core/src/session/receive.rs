@@ -118,7 +118,7 @@ impl ReceiveWindow {
     }
 
     fn store_next(&mut self, blocks: &mut Blocks<'_>, content: &[u8]) -> Result<(), DropReason> {
-        let id = blocks.take(0, &[content]).map_err(|_| DropReason::NoRoom)?;
+        let id = blocks.take_received(0, content).map_err(|_| DropReason::NoRoom)?;
         blocks.push_back(&mut self.ready, id);
         self.next = self.next.wrapping_add(1);
         self.asks = 0;
@@ -141,7 +141,7 @@ impl ReceiveWindow {
         if self.early.len() > blocks.capacity() / 2 {
             return Err(DropReason::NoRoom);
         }
-        let id = blocks.take(reserve, &[content]).map_err(|_| DropReason::NoRoom)?;
+        let id = blocks.take_received(reserve, content).map_err(|_| DropReason::NoRoom)?;
         blocks.get_mut(&id).number = number;
         let is_new = blocks.insert_sorted(&mut self.early, self.next, id);
         if is_new { Ok(()) } else { Err(DropReason::Duplicate) }
@@ -183,7 +183,7 @@ impl ReceiveWindow {
 
     /// Asks at once for what was refused, if there is room for it now.
     pub(crate) fn on_room(&mut self, now: Instant, blocks: &Blocks<'_>) {
-        if self.refused && blocks.available() > 0 {
+        if self.refused && blocks.room_to_receive() > 0 {
             self.refused = false;
             self.asks = 0;
             self.ask_by(now.max(self.asked + ASK_MIN));
@@ -198,7 +198,7 @@ impl ReceiveWindow {
     pub(crate) fn encode_request(&mut self, now: Instant, blocks: &Blocks<'_>, out: &mut [u8], rtt: Duration) -> usize {
         out[0] = content::REQUEST;
         let present = blocks.iter(&self.early).map(|block| block.number.wrapping_sub(self.next));
-        let room = if self.refused { blocks.available() } else { usize::MAX };
+        let room = if self.refused { blocks.room_to_receive() } else { usize::MAX };
         let len = request::encode(&mut out[1..], present, self.end.wrapping_sub(self.next), room);
         (self.unacked, self.behind_gap, self.asked) = (0, 0, now);
         self.ask_at = Instant::FAR;

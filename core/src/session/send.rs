@@ -75,29 +75,29 @@ impl SendWindow {
         }
     }
 
-    /// Queues a lossless packet if `keep` blocks stay free and it holds fewer than `share` of them.
+    /// Queues a lossless packet if it holds fewer than `share` blocks.
     pub(crate) fn push(
         &mut self,
         blocks: &mut Blocks<'_>,
-        (keep, share): (usize, usize),
+        share: usize,
         parts: &[&[u8]],
         tag: u32,
     ) -> Result<(), Full> {
         if !self.room(share) {
             return Err(Full);
         }
-        let id = blocks.take(keep, parts)?;
+        let id = blocks.take_to_send(parts)?;
         blocks.get_mut(&id).tag = tag;
         blocks.push_back(&mut self.queued, id);
         Ok(())
     }
 
     /// Queues a lossy packet if no other waits.
-    pub(crate) fn push_lossy(&mut self, blocks: &mut Blocks<'_>, keep: usize, parts: &[&[u8]]) -> Result<(), Full> {
+    pub(crate) fn push_lossy(&mut self, blocks: &mut Blocks<'_>, parts: &[&[u8]]) -> Result<(), Full> {
         if !self.lossy.is_empty() {
             return Err(Full);
         }
-        let id = blocks.take(keep, parts)?;
+        let id = blocks.take_to_send(parts)?;
         blocks.push_back(&mut self.lossy, id);
         Ok(())
     }

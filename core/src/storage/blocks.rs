@@ -2,8 +2,9 @@
 //!
 //! A block holds the content of one crypto data packet (1373 bytes at most): what waits to be sent or acknowledged,
 //! what arrived early or is not read yet, the text of a pending friend request. Blocks are lent by [`BlockId`], which
-//! can be neither copied nor dropped without the pool noticing in its books. Senders must leave `keep` blocks for
-//! receiving: without that reserve two nodes whose senders fill their pools never deliver anything again.
+//! can be neither copied nor dropped without the pool noticing in its books. A quarter of the pool is kept for receiving
+//! and a quarter for sending: without the one, two nodes whose senders fill their pools never deliver anything again;
+//! without the other, an application that answers each message before it reads the next never answers again.
 
 use super::{Full, Mem};
 use crate::time::Instant;
@@ -25,12 +26,15 @@ pub struct Block {
     pub sent_ms: u32,
     /// Flags of the owner.
     pub flags: u8,
+    /// It holds what was received.
+    received: bool,
     bytes: [u8; BLOCK_LEN],
 }
 
 impl Block {
     /// What static storage is filled with.
-    pub const ZERO: Self = Self { next: 0, len: 0, number: 0, tag: 0, sent_ms: 0, flags: 0, bytes: [0; BLOCK_LEN] };
+    pub const ZERO: Self =
+        Self { next: 0, len: 0, number: 0, tag: 0, sent_ms: 0, flags: 0, received: false, bytes: [0; BLOCK_LEN] };
 
     /// The content.
     #[must_use]
@@ -76,13 +80,15 @@ pub struct Blocks<'s> {
     /// Blocks at and beyond this place were never used: the free list needs no initialisation.
     fresh: u16,
     used: u16,
+    /// Of those in use: taken for what was received.
+    received: u16,
 }
 
 impl<'s> Blocks<'s> {
     /// A pool over lent memory; at most 65,534 blocks are used.
     #[must_use]
     pub const fn new(mem: &'s mut [Block]) -> Self {
-        Self { mem: Mem::Borrowed(mem), free: 0, fresh: 0, used: 0 }
+        Self { mem: Mem::Borrowed(mem), free: 0, fresh: 0, used: 0, received: 0 }
     }
 
     /// A pool on the heap.
@@ -90,7 +96,7 @@ impl<'s> Blocks<'s> {
     #[must_use]
     pub fn boxed(capacity: usize) -> Blocks<'static> {
         let mem = alloc::vec![Block::ZERO; capacity].into_boxed_slice();
-        Blocks { mem: Mem::Owned(mem), free: 0, fresh: 0, used: 0 }
+        Blocks { mem: Mem::Owned(mem), free: 0, fresh: 0, used: 0, received: 0 }
     }
 
     /// How many blocks there are.
@@ -103,6 +109,46 @@ impl<'s> Blocks<'s> {
     #[must_use]
     pub fn available(&self) -> usize {
         self.capacity() - usize::from(self.used)
+    }
+
+    /// How many are kept for receiving, and as many for sending.
+    #[must_use]
+    pub fn share(&self) -> usize {
+        (self.capacity() / 4).max(1)
+    }
+
+    /// Whether there is a block for sending.
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        self.available() > 0 && usize::from(self.used - self.received) + self.share() < self.capacity()
+    }
+
+    /// How many blocks there are for what is received.
+    #[must_use]
+    pub fn room_to_receive(&self) -> usize {
+        self.available().min(self.capacity().saturating_sub(usize::from(self.received) + self.share()))
+    }
+
+    /// As [`take`](Self::take), for what is sent: those kept for receiving stay free for that.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn take_to_send(&mut self, parts: &[&[u8]]) -> Result<BlockId, Full> {
+        if self.may_send() { self.take(0, parts) } else { Err(Full) }
+    }
+
+    /// As [`take`](Self::take), for what was received: those kept for sending stay free for that, and `keep` besides.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn take_received(&mut self, keep: usize, content: &[u8]) -> Result<BlockId, Full> {
+        if self.room_to_receive() <= keep {
+            return Err(Full);
+        }
+        let id = self.take(keep, &[content])?;
+        self.received += 1;
+        self.get_mut(&id).received = true;
+        Ok(id)
     }
 
     /// Takes a block and fills it with the concatenation of `parts` (1373 bytes at most), if `keep` blocks stay free.
@@ -132,6 +178,7 @@ impl<'s> Blocks<'s> {
             len += part.len();
         }
         (block.next, block.len, block.number, block.tag, block.sent_ms, block.flags) = (0, len as u16, 0, 0, 0, 0);
+        block.received = false;
         Ok(BlockId(place))
     }
 
@@ -141,6 +188,7 @@ impl<'s> Blocks<'s> {
         block.next = self.free;
         self.free = id.0;
         self.used -= 1;
+        self.received -= u16::from(block.received);
     }
 
     /// A block.
@@ -278,6 +326,21 @@ mod tests {
         assert!(pool.take(0, &[]).is_ok());
         pool.give(first);
         assert_eq!(pool.available(), 1);
+    }
+
+    #[test]
+    fn who_receives_and_who_sends_leave_each_other_a_share() {
+        let mut mem = [Block::ZERO; 8];
+        let mut pool = Blocks::new(&mut mem);
+        let received: Vec<_> = core::iter::from_fn(|| pool.take_received(0, b"in").ok()).collect();
+        assert_eq!((received.len(), pool.take_received(0, b"in")), (6, Err(Full)));
+        let sent: Vec<_> = core::iter::from_fn(|| pool.take_to_send(&[b"out"]).ok()).collect();
+        assert_eq!((sent.len(), pool.available()), (2, 0));
+        received.into_iter().for_each(|id| pool.give(id));
+        let more: Vec<_> = core::iter::from_fn(|| pool.take_to_send(&[b"out"]).ok()).collect();
+        assert_eq!((more.len(), pool.may_send()), (4, false));
+        assert!(pool.take_received(0, b"in").is_ok());
+        assert_eq!(pool.take_received(1, b"in"), Err(Full));
     }
 
     quickcheck! {

@@ -9,6 +9,7 @@ pub mod dht;
 pub mod messenger;
 mod nodes;
 pub mod onion;
+pub mod relay;
 pub mod session;
 
 pub use nodes::{NODE_LEN_MAX, NodeInfo, NodeList, PackedNodes};
@@ -40,6 +41,9 @@ pub mod kind {
     pub const ONION_RESPONSE_3: u8 = 0x8c;
     pub const ONION_RESPONSE_2: u8 = 0x8d;
     pub const ONION_RESPONSE_1: u8 = 0x8e;
+    pub const FORWARD_REQUEST: u8 = 0x90;
+    pub const FORWARDING: u8 = 0x91;
+    pub const FORWARD_REPLY: u8 = 0x92;
     pub const BOOTSTRAP_INFO: u8 = 0xf0;
 }
 

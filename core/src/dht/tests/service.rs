@@ -12,6 +12,7 @@ use crate::wire::{NodeInfo, kind};
 use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Frame};
 use core::time::Duration;
 use quickcheck::quickcheck;
+use std::boxed::Box;
 use std::vec::Vec;
 
 const STRANGER: Endpoint = Endpoint::v4([198, 51, 100, 1], 4000);
@@ -199,6 +200,26 @@ fn bootstrap_info_is_told_to_who_asks_with_the_right_length() {
     let replies =
         (0..200).filter(|_| deliver(&mut world, STRANGER, &request) != Disposition::Dropped(DropReason::RateLimited));
     assert_eq!(replies.count(), 63, "the request proves no address, so answers are limited");
+}
+
+#[test]
+fn the_message_of_the_day_changes_in_lent_memory() {
+    let (mut world, _) = one_party();
+    let told = |world: &mut World| {
+        let mut buf = [0xf0; DATAGRAM_MAX];
+        let Party { bench, dht, .. } = &mut world.parties[0];
+        let (disposition, _) = dht.on_packet(&mut bench.cx(), &mut Frame::new(&mut buf, INFO_REQUEST_LEN, STRANGER));
+        let Disposition::Reply { len, .. } = disposition else { panic!("{disposition:?}") };
+        InfoResponse::parse(&buf[..len]).expect("an answer").motd.to_vec()
+    };
+    assert!(!world.parties[0].dht.set_motd(b"nowhere to put it"));
+    assert_eq!(told(&mut world), b"hello");
+    world.parties[0].dht.lend_motd(Box::leak(Box::new([0; 256])));
+    assert_eq!(told(&mut world), b"hello");
+    assert!(world.parties[0].dht.set_motd(b"up for a day"));
+    assert_eq!(told(&mut world), b"up for a day");
+    assert!(world.parties[0].dht.set_motd(&[b'x'; 300]));
+    assert_eq!(told(&mut world), [b'x'; 256]);
 }
 
 /// Two bootstrap nodes whose answers are as long as requests do not talk for ever.

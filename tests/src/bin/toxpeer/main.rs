@@ -47,6 +47,9 @@ struct Options {
     /// Use IPv6 too
     #[arg(long)]
     ipv6: bool,
+    /// No UDP: everything through TCP relays
+    #[arg(long)]
+    tcp_only: bool,
     /// Look for peers on the local network
     #[arg(long)]
     local_discovery: bool,
@@ -109,6 +112,7 @@ impl Peer {
         let secret_key = options.secret_key.as_deref().map(commands::unhex).transpose()?;
         let start = Start {
             ipv6: options.ipv6,
+            tcp_only: options.tcp_only,
             local_discovery: options.local_discovery,
             port: options.port,
             savedata: savedata.as_deref(),

@@ -43,6 +43,7 @@ pub(crate) enum Heard {
 /// How to start an instance.
 pub(crate) struct Start<'a> {
     pub(crate) ipv6: bool,
+    pub(crate) tcp_only: bool,
     pub(crate) local_discovery: bool,
     pub(crate) port: Option<u16>,
     pub(crate) savedata: Option<&'a [u8]>,
@@ -280,7 +281,7 @@ fn new_instance(api: &Api, start: &Start<'_>) -> Result<Handle, String> {
     let (tox, error) = unsafe {
         let options = (api.tox_options_new)(ptr::null_mut());
         (api.tox_options_set_ipv6_enabled)(options, start.ipv6);
-        (api.tox_options_set_udp_enabled)(options, true);
+        (api.tox_options_set_udp_enabled)(options, !start.tcp_only);
         (api.tox_options_set_local_discovery_enabled)(options, start.local_discovery);
         (api.tox_options_set_dht_announcements_enabled)(options, true);
         if let Some(port) = start.port {

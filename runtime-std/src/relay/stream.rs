@@ -1,0 +1,105 @@
+//! One client's socket. It has buffers only while a frame is half received, or the kernel takes no more.
+
+use bluering_core::relay::StreamId;
+use mio::net::TcpStream;
+use std::io::{self, ErrorKind, Read, Write};
+
+/// A client's socket.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) id: StreamId,
+    socket: TcpStream,
+    /// The beginning of a frame.
+    rest: Vec<u8>,
+    /// What the kernel has not taken, from `sent` on.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// It stands among those that have more to be read.
+    pub(super) busy: bool,
+}
+
+/// What reading brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// So many bytes stand in the buffer, the beginning of a frame included.
+    Bytes {
+        len: usize,
+        /// There may be more in the kernel.
+        more: bool,
+    },
+    Nothing,
+    /// The connection is at its end.
+    End,
+}
+
+impl Stream {
+    pub(super) const fn new(id: StreamId, socket: TcpStream) -> Self {
+        Self { id, socket, rest: Vec::new(), unsent: Vec::new(), sent: 0, busy: false }
+    }
+
+    pub(super) const fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Reads into `buf`, behind what is left of the last time.
+    pub(super) fn read(&mut self, buf: &mut [u8]) -> Arrival {
+        let kept = self.rest.len();
+        buf[..kept].copy_from_slice(&self.rest);
+        loop {
+            return match self.socket.read(&mut buf[kept..]) {
+                Ok(0) => Arrival::End,
+                // A short read has emptied the kernel's buffer; Windows wants to hear "would block" all the same.
+                Ok(n) => Arrival::Bytes { len: kept + n, more: kept + n == buf.len() || cfg!(windows) },
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Arrival::Nothing,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => Arrival::End,
+            };
+        }
+    }
+
+    /// Keeps the beginning of a frame. Nothing is kept of nothing, not even memory.
+    pub(super) fn keep(&mut self, rest: &[u8]) {
+        self.rest.clear();
+        if rest.is_empty() {
+            self.rest = Vec::new();
+        } else {
+            self.rest.extend_from_slice(rest);
+        }
+    }
+
+    /// Whether earlier bytes wait for the kernel.
+    pub(super) const fn is_blocked(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends what waits; false when the kernel does not take it all.
+    pub(super) fn flush(&mut self) -> io::Result<bool> {
+        self.sent += send(&mut self.socket, &self.unsent[self.sent..])?;
+        if self.sent < self.unsent.len() {
+            return Ok(false);
+        }
+        (self.unsent, self.sent) = (Vec::new(), 0);
+        Ok(true)
+    }
+
+    /// Sends bytes; what the kernel does not take waits.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let sent = send(&mut self.socket, bytes)?;
+        self.unsent.extend_from_slice(&bytes[sent..]);
+        Ok(())
+    }
+}
+
+/// How many bytes the kernel takes.
+fn send(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match socket.write(&bytes[sent..]) {
+            Ok(n) => sent += n,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}

@@ -1,0 +1,39 @@
+//! What the linked image tells: how much flash and RAM it takes, and that it has no allocator.
+
+use crate::table::{Figure, Figures};
+use bluering_tests::{Failure, Outcome};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SectionFlags, elf};
+use std::path::Path;
+
+/// The board's flash is below, its RAM begins here and ends before the PSRAM.
+const RAM: core::ops::Range<u64> = 0x2000_0000..0x2100_0000;
+const KIB: f64 = 1024.0;
+/// The name of the bot's one static of core's storage and buffers, as the linker knows it.
+const ALLOCATORS: [&str; 2] = ["__rust_alloc", "__rg_alloc"];
+
+/// Adds the figures of this image.
+pub(crate) fn measure(image: &Path, figures: &mut Figures) -> Outcome {
+    let bytes = std::fs::read(image).map_err(|why| Failure(format!("{}: {why}", image.display())))?;
+    let file = object::File::parse(&*bytes).map_err(|why| Failure(format!("{}: {why}", image.display())))?;
+    figures.add(Figure::Flash, flash(&file) as f64 / KIB);
+    figures.add(Figure::Statics, statics(&file) as f64 / KIB);
+    let names = file.symbols().filter_map(|symbol| symbol.name().ok());
+    let allocators = names.filter(|name| ALLOCATORS.iter().any(|allocator| name.contains(allocator))).count();
+    figures.add(Figure::Allocator, allocators as f64);
+    Ok(())
+}
+
+/// Bytes in the flash: what is loaded, initial values of variables included.
+fn flash(file: &object::File<'_>) -> u64 {
+    file.segments().map(|segment| segment.file_range().1).sum()
+}
+
+/// Bytes of RAM that are taken before the stack.
+fn statics(file: &object::File<'_>) -> u64 {
+    let in_ram = |section: &object::Section<'_, '_>| {
+        let allocated =
+            matches!(section.flags(), SectionFlags::Elf { sh_flags } if sh_flags & u64::from(elf::SHF_ALLOC) != 0);
+        allocated && RAM.contains(&section.address())
+    };
+    file.sections().filter(in_ram).map(|section| section.size()).sum()
+}

@@ -1,0 +1,134 @@
+//! run-qemu: the firmware of `runtime-embassy`, booted in QEMU among real Tox programs.
+//!
+//! `runtime-embassy/run-qemu` installs what is missing, builds the image and calls this. Each scenario has an internet of
+//! its own, in network namespaces: a real tox-bootstrapd, real libtoxcore clients, and devices on taps. What they
+//! measure ends in one table, beside the goals; a goal that is missed fails the run like anything else.
+
+mod chat;
+mod flood;
+mod idle;
+mod image;
+mod nat;
+mod paths;
+mod stage;
+mod table;
+
+use bluering_tests::{Outcome, TempDir};
+use clap::{Parser, Subcommand};
+use core::time::Duration;
+use stage::Lab;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+use table::Figures;
+
+/// A scenario: its name, what it shows, and how.
+type Scenario = (&'static str, &'static str, fn(&Lab, &mut Figures) -> Outcome);
+
+const SCENARIOS: [Scenario; 9] = [
+    ("chat", "a real client adds the device; 100 messages each way, with receipts", chat::chat),
+    ("reset", "reset button and power cuts: the same identity, and online again", chat::reset),
+    ("confirm", "a friend request waits for the console's answer", chat::confirm),
+    ("idle", "nothing is lost while nobody says anything; what that costs", idle::idle),
+    ("flood", "hostile datagrams: the friend stays online", flood::scenario::flood),
+    ("nat", "two devices behind two NATs meet and chat", nat::nat),
+    ("dhcp", "address and name server from DHCP, the node by its name", paths::dhcp),
+    ("ipv6", "IPv6 alone", paths::ipv6),
+    ("link", "the cable is pulled, and plugged in elsewhere", paths::link),
+];
+
+/// Firmware in QEMU among real Tox programs.
+#[derive(Parser)]
+#[command(name = "run-qemu")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the scenarios and prints the table
+    Test(Test),
+    /// Floods a device: what the scenario runs inside of its network
+    Flood(flood::Options),
+}
+
+#[derive(clap::Args)]
+struct Test {
+    /// The linked firmware
+    image: PathBuf,
+    /// How long to idle, in seconds
+    #[arg(long, default_value_t = 600)]
+    idle: u64,
+    /// How long to flood, in seconds
+    #[arg(long, default_value_t = 60)]
+    flood: u64,
+    /// Where to write the table, besides printing it
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+    /// Where to keep what the devices said
+    #[arg(long, value_name = "FOLDER")]
+    logs: Option<PathBuf>,
+    /// Only these scenarios, of: chat reset confirm idle flood nat dhcp ipv6 link
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    only: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Test(options) => test(&options),
+        Command::Flood(options) => flood::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("run-qemu: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test(options: &Test) -> Outcome {
+    let unknown = options.only.iter().find(|only| !SCENARIOS.iter().any(|(name, ..)| name == only));
+    bluering_tests::ensure(unknown.is_none(), || format!("no scenario is called {unknown:?}"))?;
+    let mut figures = Figures::default();
+    image::measure(&options.image, &mut figures)?;
+    let wanted =
+        SCENARIOS.iter().filter(|(name, ..)| options.only.is_empty() || options.only.iter().any(|o| o == name));
+    let failed: Vec<&str> = wanted.filter(|scenario| !run(scenario, options, &mut figures)).map(|s| s.0).collect();
+
+    let text = figures.table();
+    println!("\n{text}");
+    if let Some(file) = &options.table {
+        std::fs::write(file, &text)?;
+    }
+    let missed = figures.missed();
+    bluering_tests::ensure(failed.is_empty() && missed.is_empty(), || {
+        format!("failed: [{}], goals missed: [{}]", failed.join(", "), missed.join(", "))
+    })?;
+    println!("all passed");
+    Ok(())
+}
+
+/// Whether it passed. What the devices said is shown when it did not.
+fn run((name, what, scenario): &Scenario, options: &Test, figures: &mut Figures) -> bool {
+    println!("{name}: {what}");
+    let start = Instant::now();
+    let outcome = TempDir::new().and_then(|folder| {
+        let logs = options.logs.as_ref().map_or(folder.path().join("logs"), |logs| logs.join(name));
+        std::fs::create_dir_all(&logs)?;
+        let lab = Lab {
+            image: options.image.clone(),
+            logs,
+            idle: Duration::from_secs(options.idle),
+            flood: Duration::from_secs(options.flood),
+        };
+        scenario(&lab, figures).inspect_err(|_| lab.show_logs())
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    match &outcome {
+        Ok(()) => println!("{name}: passed, {seconds:.1} s"),
+        Err(why) => println!("{name}: FAILED after {seconds:.1} s: {why}"),
+    }
+    outcome.is_ok()
+}

@@ -1,0 +1,50 @@
+//! What a home router does besides routing: it gives out addresses, and answers for one name.
+
+use crate::log::{Found, Log};
+use crate::programs::in_path;
+use crate::wire::Wire;
+use crate::{Failure, Outcome, Process, TempDir};
+use core::net::IpAddr;
+use core::time::Duration;
+use serde_json::json;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Instant;
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// dnsmasq on the router of a home. It ends when dropped.
+pub struct NameServer {
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl NameServer {
+    /// Gives out addresses from .100 on to who is on `wire`, and resolves `name`.
+    ///
+    /// # Errors
+    /// When dnsmasq is missing or does not start.
+    pub fn start(wire: &Wire, name: &str, address: IpAddr) -> Outcome<Self> {
+        let (folder, router) = (TempDir::new()?, wire.router());
+        let [a, b, c, _] = router.octets();
+        let mut command = wire.net().command(&in_path("dnsmasq")?)?;
+        command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"]);
+        command.args(["--log-facility=-", "--pid-file=", "--dhcp-authoritative", "--no-ping"]);
+        command.arg(format!("--dhcp-range={a}.{b}.{c}.100,{a}.{b}.{c}.150,255.255.255.0,1h"));
+        command.arg(format!("--dhcp-leasefile={}", folder.file("leases")));
+        command.arg(format!("--host-record={name},{address}"));
+        let start = Instant::now();
+        let mut process = Process(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?);
+        let log = Arc::new(Log::default());
+        if let Some(stderr) = process.0.stderr.take() {
+            log.follow(stderr, |line| json!({"event": "text", "text": line}));
+        }
+        match log.find(0, "text", START_TIMEOUT, |heard| heard.text("text").contains("started")) {
+            Found::Line(_) => Ok(Self { _process: process, _folder: folder }),
+            Found::Ended | Found::Timeout => {
+                let said = log.quote(start, |heard| heard.text("text").to_string());
+                Err(Failure(format!("dnsmasq does not start:{said}")))
+            }
+        }
+    }
+}
