@@ -107,8 +107,8 @@ impl<'d> UdpPort<'d> {
         Sent::Ok
     }
 
-    /// Empties a socket that waits for a neighbour who is not there. To be called before and after sending; returns when
-    /// to come back.
+    /// Empties a socket that waits for a neighbour who is not there. To be called before and after sending; returns
+    /// when to come back.
     pub(crate) fn unblock(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
         let due = self.neighbours.deadline()?;
         if pin!(self.socket.flush()).poll(cx).is_ready() {

@@ -145,9 +145,8 @@ impl Ports for Outlet<'_, '_, '_> {
     }
 
     fn action(&mut self, action: Action) {
-        match action {
-            Action::Persist => *self.unsaved = true,
-            _ => {}
+        if action == Action::Persist {
+            *self.unsaved = true;
         }
     }
 
@@ -224,9 +223,13 @@ async fn enter(inner: &RefCell<Inner<'_>>, network: Network<'_>, nodes: &[Bootst
         if missing == 0 {
             return;
         }
-        let counter = &mut inner.borrow_mut().counters.names_not_found;
-        *counter = counter.saturating_add(missing);
+        not_found(inner, missing);
         Timer::after(pause).await;
         pause = (pause * 2).min(NAME_AGAIN_SLOWEST);
     }
+}
+
+fn not_found(inner: &RefCell<Inner<'_>>, names: u32) {
+    let counter = &mut inner.borrow_mut().counters.names_not_found;
+    *counter = counter.saturating_add(names);
 }

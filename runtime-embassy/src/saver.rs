@@ -26,25 +26,33 @@ pub(crate) async fn keep_saved<F: NorFlash>(inner: &RefCell<Inner<'_>>, store: &
             Timer::after(GATHER).await;
         }
         let saved = save(inner, store, bytes).await;
-        let inner_now = &mut *inner.borrow_mut();
-        let counters = &mut inner_now.counters;
+        count(&mut inner.borrow_mut(), saved);
         match saved {
-            Outcome::Saved => counters.snapshots = counters.snapshots.saturating_add(1),
-            Outcome::Unchanged => {}
-            Outcome::Changed => {
-                inner_now.unsaved = true;
-                continue;
+            Outcome::Saved | Outcome::Unchanged => pause = AGAIN_FIRST,
+            Outcome::Changed => {}
+            Outcome::Failed => {
+                Timer::after(pause).await;
+                pause = (pause * 2).min(AGAIN_SLOWEST);
             }
-            Outcome::Failed => counters.snapshots_failed = counters.snapshots_failed.saturating_add(1),
         }
-        inner_now.tasks.wake();
-        if saved != Outcome::Failed {
-            pause = AGAIN_FIRST;
-            continue;
+    }
+}
+
+/// Notes what became of a save, and tells who waits for it.
+fn count(inner: &mut Inner<'_>, saved: Outcome) {
+    let counters = &mut inner.counters;
+    match saved {
+        Outcome::Saved => counters.snapshots = counters.snapshots.saturating_add(1),
+        Outcome::Failed => counters.snapshots_failed = counters.snapshots_failed.saturating_add(1),
+        Outcome::Unchanged | Outcome::Changed => {}
+    }
+    match saved {
+        Outcome::Saved | Outcome::Unchanged => inner.tasks.wake(),
+        Outcome::Changed => inner.unsaved = true,
+        Outcome::Failed => {
+            inner.unsaved = true;
+            inner.tasks.wake();
         }
-        inner_now.unsaved = true;
-        Timer::after(pause).await;
-        pause = (pause * 2).min(AGAIN_SLOWEST);
     }
 }
 

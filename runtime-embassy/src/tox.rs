@@ -1,4 +1,4 @@
-//! `Tox`: what an application holds, as `Stack` is in embassy-net. It is small and `Copy`; all copies speak to one node.
+//! `Tox`: what an application holds, as `Stack` is in embassy-net. It is small and `Copy`; all copies are one node.
 
 use crate::flash::{Loaded, NoReplayClock};
 use crate::net::Addresses;

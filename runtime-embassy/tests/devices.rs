@@ -1,5 +1,7 @@
 //! Devices on a hub in memory: they meet, chat, and come back after a cable was pulled.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one kind of event")]
+
 mod wire;
 
 use bluering_embassy::bluering_core::{Connection, Event, FriendId, MessageKind};
@@ -128,8 +130,8 @@ fn a_cable_that_is_pulled_and_plugged_in_again() {
     });
 }
 
-/// Saved is saved, whenever the power goes: the device is the same, knows its friend, and finds the way back by the nodes
-/// that it knew.
+/// Saved is saved, whenever the power goes: the device is the same, knows its friend, and finds the way back by the
+/// nodes that it knew.
 #[test]
 fn a_device_comes_back_from_its_flash() {
     let (hub, [first, alice, _]) = three();

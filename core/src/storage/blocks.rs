@@ -2,9 +2,9 @@
 //!
 //! A block holds the content of one crypto data packet (1373 bytes at most): what waits to be sent or acknowledged,
 //! what arrived early or is not read yet, the text of a pending friend request. Blocks are lent by [`BlockId`], which
-//! can be neither copied nor dropped without the pool noticing in its books. A quarter of the pool is kept for receiving
-//! and a quarter for sending: without the one, two nodes whose senders fill their pools never deliver anything again;
-//! without the other, an application that answers each message before it reads the next never answers again.
+//! can be neither copied nor dropped without the pool noticing in its books. A quarter of the pool is kept for
+//! receiving and a quarter for sending: without the one, two nodes whose senders fill their pools never deliver
+//! anything again; without the other, an application that answers each message before it reads the next never answers again.
 
 use super::{Full, Mem};
 use crate::time::Instant;

@@ -7,7 +7,7 @@
 //!
 //! At boot: [`Store::load`], build the node with the snapshot's keys, [`Snapshot::restore`], then
 //! [`set_reservation`] in the bytes and save them before the first [`NoReplayClock::hand_over`]. Afterwards: on
-//! [`Action::Persist`](bluering_core::Action::Persist), and when [`NoReplayClock::is_save_due`] says so, write and save.
+//! [`Action::Persist`](bluering_core::Action::Persist), and when [`NoReplayClock::is_save_due`] says so, write, save.
 
 mod bank;
 mod clock;

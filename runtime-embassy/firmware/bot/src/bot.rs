@@ -1,7 +1,7 @@
 //! The bot itself.
 //!
-//! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else is
-//! read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
+//! One event is dealt with before the next is taken. An echo waits until there is room for it; meanwhile nothing else
+//! is read from friends, so what they send piles up on their side, and no message is lost or overtakes another. The
 //! console is served all the time.
 
 use crate::Board;
@@ -23,6 +23,8 @@ use embedded_io_async::{Read, Write};
 const STATUS: &[u8] = b"status";
 /// How long friends and flash get before a reset that was asked for.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long what is typed may wait for room.
+const SEND_WAIT: Duration = Duration::from_secs(10);
 /// A console that cannot be read so often in a row is given up.
 const FAILURES_MAX: u8 = 8;
 
@@ -35,7 +37,8 @@ pub async fn run<B: Board, R: Read, W: Write>(
     console: &mut Console<W>,
 ) {
     let mut ears = Ears { lines: Lines::new(typed), failures: 0 };
-    let mut desk = Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
+    let mut desk =
+        Desk { tox, config, board, console, requests: Requests::new(), receipts: 0, addresses: Addresses::default() };
     desk.open().await;
     let mut text = [0; EVENT_LEN_MAX];
     loop {
@@ -184,7 +187,10 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
         let len = match what {
             What::Echo(len) => len,
             What::Status => {
-                let line = self.console.compose(Status { tox: self.tox, receipts: self.receipts, board: self.board }).as_bytes();
+                let line = self
+                    .console
+                    .compose(Status { tox: self.tox, receipts: self.receipts, board: self.board })
+                    .as_bytes();
                 text[..line.len()].copy_from_slice(line);
                 line.len()
             }
@@ -243,7 +249,7 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
                 Ok(friend) => self.show_friend(friend).await,
                 Err(why) => self.say(format_args!("error: not added: {why}")).await,
             },
-            Command::Send(index, text) => match self.send(index, text) {
+            Command::Send(index, text) => match self.send(index, text).await {
                 Ok(number) => self.say(format_args!("sent {index} {number}")).await,
                 Err(why) => self.say(format_args!("error: not sent: {why}")).await,
             },
@@ -280,9 +286,11 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
         }
     }
 
-    fn send(&self, index: usize, text: &str) -> Result<u32, SendError> {
+    /// A friend who has just come online may not have room yet.
+    async fn send(&self, index: usize, text: &str) -> Result<u32, SendError> {
         let friend = self.tox.friend_by_index(index).ok_or(SendError::NoFriend)?;
-        self.tox.try_send_message(friend, MessageKind::Normal, text.as_bytes())
+        let sent = self.tox.send_message(friend, MessageKind::Normal, text.as_bytes());
+        with_timeout(SEND_WAIT, sent).await.unwrap_or(Err(SendError::Full))
     }
 }
 

@@ -17,10 +17,12 @@ use bluering_bot::network::stack_config;
 use bluering_bot::{Board, boot, bot};
 use clap::Parser;
 use core::fmt::Display;
-use embassy_executor::Executor;
-use embassy_futures::select::select3;
-use embassy_net::StackResources;
+use embassy_executor::{Executor, Spawner};
+use embassy_futures::select::select;
+use embassy_net::{Runner, StackResources};
 use embassy_net_tuntap::TunTapDevice;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::signal::Signal;
 use embedded_io_adapters::futures_03::FromFutures;
 use flash::{FileFlash, SIZE};
 use rand_core::Rng;
@@ -61,19 +63,23 @@ const BAD_CONFIG: i32 = 2;
 const SOCKETS: usize = 3;
 const FRIENDS: usize = 8;
 
+/// The TAP device shall be closed; it is.
+static UNPLUG: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+static UNPLUGGED: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+
 fn main() {
     static EXECUTOR: StaticCell<Executor> = StaticCell::new();
     let options = Options::parse();
-    EXECUTOR.init(Executor::new()).run(|spawner| spawner.spawn(life(options).expect("spawned once")));
+    EXECUTOR.init(Executor::new()).run(|spawner| spawner.spawn(life(spawner, options).expect("spawned once")));
 }
 
 #[embassy_executor::task]
-async fn life(options: Options) {
+async fn life(spawner: Spawner, options: Options) {
     let mut screen = Console::new(FromFutures::new(Unblock::new(io::stdout())));
     let text = read(&options.config);
     let end = match text {
         Ok(text) => match boot::configure::<Linux>(&mut screen, text.leak()).await {
-            Ok(config) => run(&options, Box::leak(Box::new(config)), &mut screen).await,
+            Ok(config) => run(spawner, &options, Box::leak(Box::new(config)), &mut screen).await,
             Err(_) => exit(BAD_CONFIG),
         },
         Err(why) => Err(why),
@@ -85,8 +91,22 @@ async fn life(options: Options) {
     restart();
 }
 
-/// Everything, in one task: when the bot ends, the device and the flash are closed with it.
-async fn run(options: &Options, config: &'static Config<'static>, screen: &mut Screen) -> Result<(), String> {
+/// The network stack's task. It is one of its own, because whoever touches a socket wakes it: in one task with the bot,
+/// they would wake each other for ever.
+#[embassy_executor::task]
+async fn carry(mut network: Runner<'static, TunTapDevice>) {
+    select(network.run(), UNPLUG.wait()).await;
+    drop(network);
+    UNPLUGGED.signal(());
+}
+
+/// The life of the bot. Afterwards the device and the flash are closed, so that they can be opened again.
+async fn run(
+    spawner: Spawner,
+    options: &Options,
+    config: &'static Config<'static>,
+    screen: &mut Screen,
+) -> Result<(), String> {
     static RESOURCES: ConstStaticCell<ToxResources<'static>> = ConstStaticCell::new(ToxResources::new());
     static SOCKET_RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
     let mut seed = [0; 32];
@@ -96,13 +116,16 @@ async fn run(options: &Options, config: &'static Config<'static>, screen: &mut S
     let flash = FileFlash::open(&options.flash).map_err(|why| of(&options.flash, why))?;
     let store = Store::new(flash, 0..SIZE as u32, FRIENDS).map_err(|why| of(&options.flash, why))?;
     let sockets = SOCKET_RESOURCES.init(StackResources::new());
-    let (stack, mut network) = embassy_net::new(tap, stack_config(config), sockets, rng.next_u64());
+    let (stack, network) = embassy_net::new(tap, stack_config(config), sockets, rng.next_u64());
+    spawner.spawn(carry(network).map_err(|why| why.to_string())?);
     let how = ToxConfig { port: config.port, bootstrap: &config.bootstrap };
     let started = new(stack, RESOURCES.take(), &mut rng, store, how).await;
     let (tox, mut runner) = started.map_err(|why| of(&options.flash, why))?;
     screen.say(boot::Found(tox.loaded())).await;
     let keyboard = FromFutures::new(Unblock::new(io::stdin()));
-    select3(network.run(), runner.run(), bot::run(tox, config, &Linux, keyboard, screen)).await;
+    select(runner.run(), bot::run(tox, config, &Linux, keyboard, screen)).await;
+    UNPLUG.signal(());
+    UNPLUGGED.wait().await;
     Ok(())
 }
 

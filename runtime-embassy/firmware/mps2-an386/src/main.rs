@@ -14,7 +14,7 @@ use board::lan9118::Lan9118;
 use board::{Board, executor, stack};
 use core::fmt;
 use cortex_m_rt::entry;
-use embassy_executor::Spawner;
+use embassy_executor::{SpawnError, Spawner};
 use embassy_net::StackResources;
 use rand_core::Rng;
 use static_cell::{ConstStaticCell, StaticCell};
@@ -24,6 +24,7 @@ const SOCKETS: usize = 3;
 const FRIENDS: usize = 8;
 
 type Resources = ToxResources<'static>;
+type NetworkRunner = embassy_net::Runner<'static, Lan9118>;
 
 static RESOURCES: ConstStaticCell<Resources> = ConstStaticCell::new(ToxResources::new());
 static SOCKET_RESOURCES: ConstStaticCell<StackResources<SOCKETS>> = ConstStaticCell::new(StackResources::new());
@@ -69,14 +70,21 @@ async fn life(spawner: Spawner, board: Board) {
         Ok(started) => started,
         Err(why) => fail(&mut console, why).await,
     };
-    let (Ok(network), Ok(node)) = (carry(network), drive(runner)) else {
+    if start_tasks(spawner, network, runner).is_err() {
         fail(&mut console, "no room for its tasks").await
-    };
-    spawner.spawn(network);
-    spawner.spawn(node);
+    }
     console.say(boot::Found(tox.loaded())).await;
     bot::run(tox, config, &Mps2, console_in, &mut console).await;
     board::reset()
+}
+
+/// Not inlined: what it copies on the way into the tasks would lie on the stack while the node is built.
+#[inline(never)]
+fn start_tasks(spawner: Spawner, network: NetworkRunner, runner: Runner<'static, FlashFile>) -> Result<(), SpawnError> {
+    let (network, node) = (carry(network)?, drive(runner)?);
+    spawner.spawn(network);
+    spawner.spawn(node);
+    Ok(())
 }
 
 async fn fail(console: &mut Console<board::uart::Writer>, why: impl fmt::Display) -> ! {
@@ -85,7 +93,7 @@ async fn fail(console: &mut Console<board::uart::Writer>, why: impl fmt::Display
 }
 
 #[embassy_executor::task]
-async fn carry(mut network: embassy_net::Runner<'static, Lan9118>) -> ! {
+async fn carry(mut network: NetworkRunner) -> ! {
     network.run().await
 }
 

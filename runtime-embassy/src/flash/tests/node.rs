@@ -1,7 +1,6 @@
 //! From a node to its snapshot, through the flash, and into the next node.
 
 use super::mock::{Mock, run};
-use crate::ClientStorage;
 use crate::flash::{
     Loaded, Restored, SNAPSHOT_MAX, SaveError, Saved, Snapshot, SnapshotError, Store, WORDS_MAX, WithWords, copy_words,
     set_reservation,
@@ -9,7 +8,7 @@ use crate::flash::{
 use bluering_core::crypto::{Nacl, Nospam, PublicKey, SecretKey, ToxId};
 use bluering_core::time::Instant;
 use bluering_core::wire::NodeInfo;
-use bluering_core::{Config, Endpoint, Env, FriendInfo, Node, Parts, UserStatus};
+use bluering_core::{Config, Endpoint, Env, FriendInfo, Node, Parts, StaticStorage, UserStatus};
 use quickcheck::{Arbitrary, Gen, quickcheck};
 use rand_core::SeedableRng;
 use std::boxed::Box;
@@ -29,7 +28,7 @@ impl Env for TestEnv {
 type Flash = Mock<4, 1, 4096>;
 
 fn with_node<T>(secret: SecretKey, nospam: Nospam, test: impl FnOnce(&mut Node<'_, TestEnv>) -> T) -> T {
-    let mut memory = Box::new(ClientStorage::new());
+    let mut memory = Box::new(StaticStorage::<8, 11, 64, 10, 6>::new());
     let parts = Parts { rng: chacha20::ChaCha12Rng::from_seed([3; 32]), suite: Nacl };
     let config = Config { secret, nospam, dht_secret: None, info: None };
     test(&mut Node::new(config, memory.storage(), parts, NOW).unwrap())

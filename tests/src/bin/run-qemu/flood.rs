@@ -1,7 +1,7 @@
 //! Hostile datagrams: what they are made of, who sends them, and what a device must stand.
 //!
-//! The sender runs in the network of the scenario as a process of its own. A whole network leads to it, so each datagram
-//! can come from another address. It asks the node for the device's DHT key, as anybody could.
+//! The sender runs in the network of the scenario as a process of its own. A whole network leads to it, so each
+//! datagram can come from another address. It asks the node for the device's DHT key, as anybody could.
 
 mod packets;
 pub(crate) mod scenario;

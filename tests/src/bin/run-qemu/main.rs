@@ -1,7 +1,8 @@
 //! run-qemu: the firmware of `runtime-embassy`, booted in QEMU among real Tox programs.
 //!
-//! `runtime-embassy/run-qemu` installs what is missing, builds the image and calls this. Each scenario has an internet of
-//! its own, in network namespaces: a real tox-bootstrapd, real libtoxcore clients, and devices on taps. What they
+//! `runtime-embassy/run-qemu` installs what is missing, builds the image and calls this. Each scenario has an
+//! internet of its own, in network namespaces: a real tox-bootstrapd, real libtoxcore clients, and devices on taps.
+//! What they
 //! measure ends in one table, beside the goals; a goal that is missed fails the run like anything else.
 
 mod chat;

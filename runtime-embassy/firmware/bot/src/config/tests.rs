@@ -180,7 +180,8 @@ quickcheck! {
             text[at] = byte;
         }
         let lines = text.split(|byte| *byte == b'\n').count();
-        let is_one_line = |why: Error<'_>| (1..=lines).contains(&why.line) && !why.to_string().contains(char::is_control);
+        let is_one_line =
+            |why: Error<'_>| (1..=lines).contains(&why.line) && !why.to_string().contains(char::is_control);
         Config::parse(&text).map_or_else(is_one_line, |_| true)
     }
 }

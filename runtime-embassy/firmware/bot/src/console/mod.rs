@@ -1,8 +1,8 @@
 //! The console: lines that a person or a script types, and lines in answer.
 //!
-//! A board gives any byte stream, a UART or a program's own streams. [`Lines`] makes lines of what comes in, [`Command`]
-//! understands them, [`Console`] writes the answers. Lines are bounded both ways: one that is too long to come in is
-//! told so and skipped, one that is too long to go out is cut.
+//! A board gives any byte stream, a UART or a program's own streams. [`Lines`] makes lines of what comes in,
+//! [`Command`] understands them, [`Console`] writes the answers. Lines are bounded both ways: one that is too long to
+//! come in is told so and skipped, one that is too long to go out is cut.
 
 mod command;
 mod lines;
