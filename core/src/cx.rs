@@ -1,9 +1,10 @@
 //! What every machine of the node borrows while it works.
 
+use crate::budget::{Budget, Standing};
 use crate::crypto::{MAC_LEN, Nonce, Nospam, PublicKey, SecretKey, SharedKey, Suite};
-use crate::storage::{Blocks, Keys, Whose};
+use crate::storage::{Blocks, Keys, Need, Whose};
 use crate::time::{Instant, UnixTime};
-use crate::{DropReason, Stats};
+use crate::{DropReason, Endpoint, Stats};
 use rand_core::CryptoRng;
 
 /// The bundle of types that a node is built with.
@@ -87,6 +88,7 @@ pub(crate) struct Cx<'a, 's, E: Env> {
     pub(crate) unix: UnixTime,
     pub(crate) me: &'a Identity,
     pub(crate) keys: &'a mut Keys<'s>,
+    pub(crate) budget: &'a mut Budget<'s>,
     pub(crate) blocks: &'a mut Blocks<'s>,
     pub(crate) rng: &'a mut E::Rng,
     pub(crate) suite: &'a E::Suite,
@@ -99,10 +101,29 @@ impl<E: Env> Cx<'_, '_, E> {
         Nonce::generate(self.rng)
     }
 
+    /// Whether somebody at `from` may make us agree on a key: the token for it is taken.
+    pub(crate) fn admit(&mut self, from: Endpoint, standing: impl FnOnce() -> Standing) -> Result<(), DropReason> {
+        if self.budget.take(self.now, from, standing) { Ok(()) } else { Err(DropReason::RateLimited) }
+    }
+
+    /// The same for a box from `peer` to our key `whose`: free when the key is there.
+    pub(crate) fn admit_box(
+        &mut self,
+        whose: Whose,
+        peer: &PublicKey,
+        from: Endpoint,
+        standing: impl FnOnce() -> Standing,
+    ) -> Result<(), DropReason> {
+        if self.keys.has(whose, peer) { Ok(()) } else { self.admit(from, standing) }
+    }
+
     /// The box key of our key `whose` with `peer`, from the cache. `None` when the peer's key is of small order.
-    pub(crate) fn box_key(&mut self, whose: Whose, peer: &PublicKey) -> Option<&SharedKey> {
-        let computed = &mut self.stats.keys_computed;
-        self.keys.get(self.suite, self.now, whose, self.me.secret(whose), peer, computed)
+    pub(crate) fn box_key(&mut self, need: Need, whose: Whose, peer: &PublicKey) -> Option<&SharedKey> {
+        let (suite, secret, computed) = (self.suite, self.me.secret(whose), &mut self.stats.keys_computed);
+        self.keys.get(self.now, need, whose, peer, || {
+            *computed += 1;
+            suite.agree(secret, peer)
+        })
     }
 
     /// Agrees on a key that is used once or kept elsewhere. `None` when the peer's key is of small order.
@@ -119,8 +140,20 @@ impl<E: Env> Cx<'_, '_, E> {
         nonce: &Nonce,
         boxed: &mut [u8],
     ) -> Result<(), DropReason> {
+        self.open_for(Need::Ours, whose, peer, nonce, boxed)
+    }
+
+    /// The same, for whoever needs the key.
+    pub(crate) fn open_for(
+        &mut self,
+        need: Need,
+        whose: Whose,
+        peer: &PublicKey,
+        nonce: &Nonce,
+        boxed: &mut [u8],
+    ) -> Result<(), DropReason> {
         let suite = self.suite;
-        match self.box_key(whose, peer) {
+        match self.box_key(need, whose, peer) {
             Some(key) if suite.open(key, nonce, boxed) => Ok(()),
             Some(_) | None => Err(DropReason::BadCrypto),
         }
@@ -134,9 +167,21 @@ impl<E: Env> Cx<'_, '_, E> {
         nonce: &Nonce,
         boxed: &mut [u8],
     ) -> Result<(), DropReason> {
+        self.seal_for(Need::Ours, whose, peer, nonce, boxed)
+    }
+
+    /// The same, for whoever needs the key.
+    pub(crate) fn seal_for(
+        &mut self,
+        need: Need,
+        whose: Whose,
+        peer: &PublicKey,
+        nonce: &Nonce,
+        boxed: &mut [u8],
+    ) -> Result<(), DropReason> {
         debug_assert!(boxed.len() >= MAC_LEN);
         let suite = self.suite;
-        suite.seal(self.box_key(whose, peer).ok_or(DropReason::BadCrypto)?, nonce, boxed);
+        suite.seal(self.box_key(need, whose, peer).ok_or(DropReason::BadCrypto)?, nonce, boxed);
         Ok(())
     }
 }
@@ -164,6 +209,7 @@ pub(crate) mod test_env {
         pub(crate) now: Instant,
         pub(crate) me: Identity,
         pub(crate) keys: Keys<'static>,
+        pub(crate) budget: Budget<'static>,
         pub(crate) blocks: Blocks<'static>,
         pub(crate) rng: chacha20::ChaCha12Rng,
         pub(crate) stats: Stats,
@@ -181,7 +227,8 @@ pub(crate) mod test_env {
             };
             let keys = Keys::new(crate::storage::Mem::Borrowed(Box::leak(Box::new([]))), [seed; 16]);
             let blocks = Blocks::new(Box::leak(vec![Block::ZERO; 64].into_boxed_slice()));
-            Self { now: Instant::from_secs(1000), me, keys, blocks, rng, stats: Stats::default() }
+            let budget = Budget::new(crate::storage::Mem::Borrowed(Box::leak(Box::new([]))), 1_000_000, [seed; 16]);
+            Self { now: Instant::from_secs(1000), me, keys, budget, blocks, rng, stats: Stats::default() }
         }
 
         pub(crate) fn cx(&mut self) -> Cx<'_, 'static, TestEnv> {
@@ -190,6 +237,7 @@ pub(crate) mod test_env {
                 unix: UnixTime(1_700_000_000 + self.now.millis() / 1000),
                 me: &self.me,
                 keys: &mut self.keys,
+                budget: &mut self.budget,
                 blocks: &mut self.blocks,
                 rng: &mut self.rng,
                 suite: &Nacl,

@@ -24,6 +24,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "host"))]
 extern crate std;
 
+mod budget;
 pub mod crypto;
 mod cx;
 mod dht;
@@ -32,6 +33,7 @@ mod endpoint;
 mod event;
 mod frame;
 mod friend;
+mod limit;
 mod messenger;
 mod node;
 mod onion;

@@ -13,6 +13,7 @@ use bluering_sim::adversaries::{Announces, Flood, FloodKind, Liar, Lie, Mutate, 
 use bluering_sim::crypto::Strength;
 use bluering_sim::net::Place;
 use bluering_sim::observe::{Observation, Tap};
+use bluering_sim::world::SavedState;
 use bluering_sim::{HostId, World};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -222,14 +223,71 @@ fn floods_keep_nobody_from_meeting_and_talking() {
         assert!(watch.arrived() > 1500, "{kind:?}: {} arrived", watch.arrived());
         let dropped = watch.arrived() - watch.replied;
         match kind {
-            FloodKind::Cookie => assert!(watch.dropped(DropReason::RateLimited) > 100),
             FloodKind::Handshake => assert!(watch.dropped(DropReason::Stranger) > 100),
             FloodKind::Garbage => assert!(dropped > 1500),
-            FloodKind::Nodes | FloodKind::Announce | FloodKind::Ping | FloodKind::OnionLayers => {
+            FloodKind::Cookie | FloodKind::Nodes | FloodKind::Announce | FloodKind::Ping | FloodKind::OnionLayers => {
                 assert!(watch.replied > 1500 && watch.consumed.is_empty());
             }
         }
     }
+}
+
+/// A microcontroller under a flood of a thousand datagrams a second, each from a new key and most from an address of
+/// its own: it stays online with its friend, messages pass, and it computes what it can afford.
+#[test]
+fn a_microcontroller_survives_a_thousand_strangers_a_second() {
+    for (seed, kinds) in (40..).zip([&[FloodKind::Nodes][..], &[FloodKind::Cookie], &FloodKind::ALL]) {
+        let mut world = World::watched(seed, Strength::Toy, Watch::default());
+        world.add(&Limits::SERVER);
+        let clients = vec![world.add(&Limits::MICRO), world.add(&Limits::DESKTOP)];
+        let mut scene = Scene { world, clients };
+        scene.meet(10 * SECOND);
+        scene.world.run_for(10 * SECOND);
+        let micro = scene.clients[0];
+        for kind in kinds {
+            let (per_second, claims) = (1000 / kinds.len() as u32, Some(scene.world.node(2).tox_id().public_key.0));
+            let flood = Flood { kind: *kind, per_second, spoofed: 900_000, finds: false, claims };
+            let targets = [scene.world.info(micro)];
+            let actor = Strategy::Flood(flood).actor(&targets, scene.world.suite());
+            let id = scene.world.add_actor(&Place::PUBLIC, actor);
+            scene.world.tap.adversaries.insert(id);
+        }
+        let computed = |scene: &Scene| scene.world.node(micro).stats().keys_computed;
+        let (before, mut worst) = (computed(&scene), 0);
+        for _ in 0..6 {
+            let start = computed(&scene);
+            // Ten seconds; the last two are for what is still on its way.
+            scene.chat(6);
+            worst = worst.max((computed(&scene) - start) / 10);
+        }
+        let (all, watch) = (computed(&scene) - before, &scene.world.tap);
+        assert!(watch.arrived() > 50_000, "{}", watch.arrived());
+        assert!(worst <= 40 && all <= 60 * 30, "{all} keys in 60 s, {worst} a second at most");
+        assert!(watch.dropped(DropReason::RateLimited) > 5_000);
+    }
+}
+
+/// The friend restarts under the same flood, with a new DHT key that nobody knows: they find each other again.
+#[test]
+fn a_friend_comes_back_to_a_flooded_microcontroller() {
+    let mut world = World::watched(50, Strength::Toy, Watch::default());
+    world.add(&Limits::SERVER);
+    let clients = vec![world.add(&Limits::MICRO), world.add(&Limits::DESKTOP)];
+    let mut scene = Scene { world, clients };
+    scene.meet(10 * SECOND);
+    scene.world.run_for(10 * SECOND);
+    let (micro, friend) = (scene.clients[0], scene.clients[1]);
+    let flood = Flood { kind: FloodKind::Nodes, per_second: 1000, spoofed: 900_000, finds: false, claims: None };
+    let targets = [scene.world.info(micro)];
+    let actor = Strategy::Flood(flood).actor(&targets, scene.world.suite());
+    scene.world.add_actor(&Place::PUBLIC, actor);
+    scene.world.run_for(5 * SECOND);
+    scene.world.stop(friend);
+    scene.world.run_for(SECOND);
+    let hub = scene.world.info(HUB);
+    scene.world.restart(friend, SavedState::Current, &[hub]);
+    let met = |w: &World<Watch>| is_online(w, friend) && is_online(w, micro);
+    assert!(scene.world.run_until(10 * SECOND, met));
 }
 
 /// The only way in is flooded by newcomers who answer nothing. Whoever comes then is asked back all the same.

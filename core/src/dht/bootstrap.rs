@@ -72,6 +72,10 @@ impl Bootstraps {
         Some(entry.node)
     }
 
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeInfo> {
+        self.entries.iter().map(|entry| entry.node)
+    }
+
     /// When [`Self::poll`] has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
         self.entries.iter().map(|entry| entry.at).min()

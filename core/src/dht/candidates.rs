@@ -190,6 +190,11 @@ impl<'s> Candidates<'s> {
         asked
     }
 
+    /// Those that were asked.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeInfo> {
+        self.mem.iter().filter(|known| known.state == State::Sent).map(|known| known.node)
+    }
+
     /// When the oldest urgent one was queued.
     pub(super) const fn urgent_since(&self) -> Option<Instant> {
         self.urgent_since

@@ -123,6 +123,10 @@ impl<'s> CloseList<'s> {
         self.due
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = &NodeEntry> + Clone {
+        self.mem.iter().filter(|entry| !entry.is_vacant())
+    }
+
     pub(super) fn entries_live(&self, now: Instant) -> impl Iterator<Item = &NodeEntry> + Clone {
         self.mem.iter().filter(move |entry| entry.is_live(now))
     }

@@ -13,7 +13,6 @@ mod bootstrap;
 mod candidates;
 mod closelist;
 mod entry;
-mod limit;
 mod request_id;
 mod search;
 mod send;
@@ -27,8 +26,10 @@ pub(crate) use search::Search;
 pub(crate) use send::emit_dht_request;
 
 use crate::Endpoint;
+use crate::budget::Standing;
 use crate::crypto::PublicKey;
 use crate::cx::{Cx, Env};
+use crate::limit::Tokens;
 use crate::storage::{Full, Id, Mem, Slots, Table};
 use crate::time::{Deadline, Instant, Why};
 use crate::wire::dht::MOTD_LEN_MAX;
@@ -39,7 +40,6 @@ use closelist::CloseList;
 use core::ops::Range;
 use core::time::Duration;
 use entry::{BAD_AFTER, RENAMED_AFTER, insert_closest};
-use limit::Tokens;
 use rand_core::Rng;
 use request_id::RequestIds;
 use search::Goal;
@@ -146,6 +146,10 @@ impl<'s> Dht<'s> {
         self.me = cx.me.dht.public;
         self.close.set_me(self.me);
         self.candidates.set_me(self.me);
+        // Whom others name, and who asks us, makes us compute as well: that must fit a slow machine.
+        let every = cx.budget.every();
+        self.named_tokens = Tokens::new(NAMED_EVERY.max(every), NAMED_BURST.min(2 * cx.budget.burst()));
+        self.newcomer_tokens = Tokens::new(NEWCOMER_EVERY.max(2 * every), NEWCOMER_BURST.min(cx.budget.burst()));
         // Without room for them the close list alone must do.
         let _ = self.searches.insert(Search::new(self.me, Goal::Own, cx.now));
         for _ in 0..2 {
@@ -239,6 +243,24 @@ impl<'s> Dht<'s> {
     /// The live nodes of the close list.
     pub(crate) fn nodes(&self, now: Instant) -> impl Iterator<Item = NodeInfo> + Clone {
         self.close.entries_live(now).map(NodeEntry::info)
+    }
+
+    /// What the node with `key` at `at` is to us: known when its key is in a list (it has answered, was asked, or is
+    /// searched), a neighbour when only its address does.
+    pub(crate) fn standing(&self, key: &PublicKey, at: Endpoint) -> Standing {
+        let listed = self.close.entries().chain(self.searches.values().flat_map(Search::entries)).map(NodeEntry::info);
+        let asked = self.candidates.nodes().chain(self.bootstraps.nodes());
+        let mut near = false;
+        for node in listed.chain(asked) {
+            if node.key == *key {
+                return Standing::Known;
+            }
+            near |= node.at.ip() == at.ip();
+        }
+        if self.searches.values().any(|search| search.key == *key) {
+            return Standing::Known;
+        }
+        if near { Standing::Near } else { Standing::Stranger }
     }
 
     /// Its tables.

@@ -140,6 +140,10 @@ impl Search {
         self.nodes.first().map(|node| &node.entry).filter(|entry| entry.key == self.key)
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = &NodeEntry> {
+        self.nodes.iter().map(|node| &node.entry)
+    }
+
     pub(super) fn live(&self, now: Instant) -> impl Iterator<Item = &NodeEntry> {
         self.nodes.iter().map(|node| &node.entry).filter(move |entry| entry.is_live(now))
     }

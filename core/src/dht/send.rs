@@ -5,7 +5,7 @@ use super::candidates::Packet;
 use super::search::{Goal, Search};
 use crate::crypto::{MAC_LEN, PublicKey};
 use crate::cx::{Cx, Env};
-use crate::storage::Whose;
+use crate::storage::{Need, Whose};
 use crate::time::Instant;
 use crate::wire::dht::{
     BOX_AT, DHT_REQUEST_BOX_AT, DHT_REQUEST_LEN_MAX, DHT_REQUEST_TEXT_AT, DhtRequest, NodesRequest, Outer, Ping,
@@ -39,6 +39,7 @@ pub(crate) fn emit_dht_request<E: Env>(
 /// valid key.
 pub(super) fn seal_packet<E: Env>(
     cx: &mut Cx<'_, '_, E>,
+    need: Need,
     kind: u8,
     to: &PublicKey,
     buf: &mut [u8; DATAGRAM_MAX],
@@ -50,7 +51,7 @@ pub(super) fn seal_packet<E: Env>(
     w.skip(MAC_LEN);
     text(&mut w);
     let len = w.len();
-    cx.seal(Whose::Dht, to, &nonce, &mut buf[BOX_AT..len]).ok()?;
+    cx.seal_for(need, Whose::Dht, to, &nonce, &mut buf[BOX_AT..len]).ok()?;
     Some(len)
 }
 
@@ -73,12 +74,13 @@ impl<'s> Dht<'s> {
                 Intent::Ping(node) => {
                     let id = self.ids.make(cx.now, kind::PING_REQUEST, &node);
                     let ping = Ping { kind: kind::PING_REQUEST, id };
-                    (node, seal_packet(cx, kind::PING_REQUEST, &node.key, buf, |w| ping.emit(w)))
+                    // Newcomers come unasked: their keys push no others out.
+                    (node, seal_packet(cx, Need::Theirs, kind::PING_REQUEST, &node.key, buf, |w| ping.emit(w)))
                 }
                 Intent::Nodes(node, target) => {
                     let id = self.ids.make(cx.now, kind::NODES_REQUEST, &node);
                     let request = NodesRequest { target, id };
-                    (node, seal_packet(cx, kind::NODES_REQUEST, &node.key, buf, |w| request.emit(w)))
+                    (node, seal_packet(cx, Need::Ours, kind::NODES_REQUEST, &node.key, buf, |w| request.emit(w)))
                 }
             };
             self.mark_asked(cx, &node.key);

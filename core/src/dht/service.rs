@@ -2,9 +2,9 @@
 
 use super::send::seal_packet;
 use super::{Dht, DhtNote};
-use crate::crypto::PublicKey;
+use crate::crypto::{Nonce, PublicKey};
 use crate::cx::{Cx, Env};
-use crate::storage::Whose;
+use crate::storage::{Need, Whose};
 use crate::wire::dht::{
     BOX_AT, DHT_REQUEST_BOX_AT, DHT_REQUEST_TEXT_AT, DhtRequest, INFO_REQUEST_LEN, InfoResponse, NodesRequest,
     NodesResponse, Outer, Ping, TEXT_AT,
@@ -38,17 +38,17 @@ impl<'s> Dht<'s> {
     }
 
     fn on_ping_request<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
-        let node = open(cx, frame)?;
+        let node = self.open(cx, frame)?;
         let ping = Ping::parse(&frame.bytes()[TEXT_AT..]).filter(|ping| ping.kind == kind::PING_REQUEST);
         let id = ping.ok_or(DropReason::Malformed)?.id;
         let note = self.greet(cx.now, &node);
         let answer = Ping { kind: kind::PING_RESPONSE, id };
-        let len = seal_packet(cx, kind::PING_RESPONSE, &node.key, frame.buf, |w| answer.emit(w));
+        let len = seal_packet(cx, Need::Theirs, kind::PING_RESPONSE, &node.key, frame.buf, |w| answer.emit(w));
         Ok((reply(frame, len.ok_or(DropReason::BadCrypto)?), note))
     }
 
     fn on_ping_response<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
-        let node = open(cx, frame)?;
+        let node = self.open(cx, frame)?;
         let ping = Ping::parse(&frame.bytes()[TEXT_AT..]).filter(|ping| ping.kind == kind::PING_RESPONSE);
         let id = ping.ok_or(DropReason::Malformed)?.id;
         if !self.ids.check(cx.now, kind::PING_REQUEST, &node, id) {
@@ -59,17 +59,17 @@ impl<'s> Dht<'s> {
     }
 
     fn on_nodes_request<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
-        let node = open(cx, frame)?;
+        let node = self.open(cx, frame)?;
         let request = NodesRequest::parse(&frame.bytes()[TEXT_AT..]).ok_or(DropReason::Malformed)?;
         let note = self.greet(cx.now, &node);
         let nodes = self.closest(cx.now, &request.target, frame.from.is_lan());
         let text = |w: &mut Writer<'_>| NodesResponse::emit_list(w, &nodes, request.id);
-        let len = seal_packet(cx, kind::NODES_RESPONSE, &node.key, frame.buf, text);
+        let len = seal_packet(cx, Need::Theirs, kind::NODES_RESPONSE, &node.key, frame.buf, text);
         Ok((reply(frame, len.ok_or(DropReason::BadCrypto)?), note))
     }
 
     fn on_nodes_response<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {
-        let node = open(cx, frame)?;
+        let node = self.open(cx, frame)?;
         let response = NodesResponse::parse(&frame.bytes()[TEXT_AT..]).ok_or(DropReason::Malformed)?;
         if !self.ids.check(cx.now, kind::NODES_REQUEST, &node, response.id) {
             return Err(DropReason::Unsolicited);
@@ -95,7 +95,9 @@ impl<'s> Dht<'s> {
         if sender == cx.me.dht.public {
             return Err(DropReason::OwnPacket);
         }
-        cx.open(Whose::Dht, &sender, &nonce, &mut frame.bytes_mut()[DHT_REQUEST_BOX_AT..])?;
+        // It comes through a node that knows us, from whoever wants to reach us.
+        let via = NodeInfo { key: sender, at: frame.from };
+        self.open_box(cx, &via, &nonce, &mut frame.bytes_mut()[DHT_REQUEST_BOX_AT..])?;
         let request = frame.bytes()[DHT_REQUEST_TEXT_AT];
         let note = DhtNote::Request { sender, request, data: DHT_REQUEST_TEXT_AT + 1..frame.len };
         Ok((Disposition::Consumed, Some(note)))
@@ -116,17 +118,29 @@ impl<'s> Dht<'s> {
         let len = if w.len() == INFO_REQUEST_LEN { INFO_REQUEST_LEN - 1 } else { w.len() };
         Ok((reply(frame, len), None))
     }
-}
 
-/// Opens a ping or nodes packet in place; its plaintext then stands at [`TEXT_AT`]. Returns who sent it.
-fn open<E: Env>(cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Result<NodeInfo, DropReason> {
-    let outer = Outer::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
-    let (sender, nonce): (PublicKey, _) = (outer.sender, outer.nonce);
-    if sender == cx.me.dht.public {
-        return Err(DropReason::OwnPacket);
+    /// Opens a ping or nodes packet in place; its plaintext then stands at [`TEXT_AT`]. Returns who sent it.
+    fn open<E: Env>(&self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Result<NodeInfo, DropReason> {
+        let outer = Outer::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
+        let (key, nonce): (PublicKey, _) = (outer.sender, outer.nonce);
+        if key == cx.me.dht.public {
+            return Err(DropReason::OwnPacket);
+        }
+        let node = NodeInfo { key, at: frame.from };
+        self.open_box(cx, &node, &nonce, &mut frame.bytes_mut()[BOX_AT..])?;
+        Ok(node)
     }
-    cx.open(Whose::Dht, &sender, &nonce, &mut frame.bytes_mut()[BOX_AT..])?;
-    Ok(NodeInfo { key: sender, at: frame.from })
+
+    fn open_box<E: Env>(
+        &self,
+        cx: &mut Cx<'_, 's, E>,
+        node: &NodeInfo,
+        nonce: &Nonce,
+        boxed: &mut [u8],
+    ) -> Result<(), DropReason> {
+        cx.admit_box(Whose::Dht, &node.key, node.at, || self.standing(&node.key, node.at))?;
+        cx.open_for(Need::Theirs, Whose::Dht, &node.key, nonce, boxed)
+    }
 }
 
 const fn reply(frame: &Frame<'_>, len: usize) -> Disposition {

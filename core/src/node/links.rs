@@ -1,6 +1,7 @@
 //! The one place where the machines' notes are drained and carried on: how friends are met.
 
 use super::{Lent, Node};
+use crate::budget::Standing;
 use crate::crypto::PublicKey;
 use crate::cx::Env;
 use crate::dht::{Dht, DhtNote};
@@ -23,7 +24,7 @@ use core::ops::Range;
 impl<'s, E: Env> Node<'s, E> {
     pub(super) fn on_dht(&mut self, frame: &mut Frame<'_>) -> Disposition {
         let (disposition, note) = self.dht.on_packet(&mut self.shared.cx(), frame);
-        if note.is_some() || !matches!(disposition, Disposition::Reply { .. }) {
+        if note.is_some() || disposition == Disposition::Consumed {
             self.law.input();
         }
         match note {
@@ -54,7 +55,9 @@ impl<'s, E: Env> Node<'s, E> {
         let friends = &self.friends;
         let closing = self.closing;
         let mut accept = |key: &PublicKey| friends.find(key).filter(|_| !closing).map(Id::index);
-        let (disposition, note) = self.sessions.on_packet(&mut self.shared.cx(), frame, &mut accept);
+        let dht = &self.dht;
+        let standing = |key: &PublicKey, at| dht.standing(key, at);
+        let (disposition, note) = self.sessions.on_packet(&mut self.shared.cx(), frame, &mut accept, &standing);
         let from = frame.from;
         match note {
             Some(SessionNote::Lossy { id, owner, data }) => self.keep_lossy(frame, id, owner, data),
@@ -237,7 +240,9 @@ impl<'s, E: Env> Node<'s, E> {
         if self.friends.find(&from).is_none() {
             return Disposition::Dropped(DropReason::Stranger);
         }
-        if let Err(reason) = self.shared.cx().open(Whose::LongTerm, &from, &nonce, boxed) {
+        let mut cx = self.shared.cx();
+        let admitted = cx.admit_box(Whose::LongTerm, &from, frame.from, || Standing::Known);
+        if let Err(reason) = admitted.and_then(|()| cx.open(Whose::LongTerm, &from, &nonce, boxed)) {
             return Disposition::Dropped(reason);
         }
         match boxed.get(16..).and_then(DhtKeyAnnounce::parse) {

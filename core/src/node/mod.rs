@@ -23,6 +23,7 @@ pub use profile::FriendTexts;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
+use crate::budget::Budget;
 use crate::crypto::{Nospam, SecretKey};
 use crate::cx::{Cx, Env, Identity, Parts};
 use crate::dht::Dht;
@@ -182,6 +183,7 @@ struct Shared<'s, E: Env> {
     unix_at: Instant,
     me: Identity,
     keys: Keys<'s>,
+    budget: Budget<'s>,
     blocks: Blocks<'s>,
     parts: Parts<E>,
     stats: Stats,
@@ -194,6 +196,7 @@ impl<'s, E: Env> Shared<'s, E> {
             unix: UnixTime(self.unix.0 + self.now.since(self.unix_at).as_secs()),
             me: &self.me,
             keys: &mut self.keys,
+            budget: &mut self.budget,
             blocks: &mut self.blocks,
             rng: &mut self.parts.rng,
             suite: &self.parts.suite,
@@ -253,6 +256,7 @@ impl<'s, E: Env> Node<'s, E> {
                 unix_at: now,
                 me,
                 keys: Keys::new(storage.keys, key_seed),
+                budget: Budget::new(storage.sources, storage.agreements, key_seed),
                 blocks: storage.blocks,
                 parts,
                 stats: Stats::default(),
@@ -418,7 +422,8 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::DHT_REQUEST
             | kind::LAN_DISCOVERY
             | kind::BOOTSTRAP_INFO => self.on_dht(frame),
-            kind::COOKIE_REQUEST | kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
+            kind::COOKIE_REQUEST => self.on_session(frame),
+            kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
                 self.law.input();
                 self.on_session(frame)
             }
@@ -427,11 +432,14 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::ONION_REQUEST_2
             | kind::ONION_RESPONSE_1
             | kind::ONION_RESPONSE_2
-            | kind::ONION_RESPONSE_3 => self.relay.on_packet(&mut self.shared.cx(), frame),
+            | kind::ONION_RESPONSE_3 => {
+                let dht = &self.dht;
+                self.relay.on_packet(&mut self.shared.cx(), frame, &|key, at| dht.standing(key, at))
+            }
             kind::ANNOUNCE_REQUEST | kind::ONION_DATA_REQUEST | kind::GROUP_ANNOUNCE_REQUEST => {
                 let (dht, now) = (&self.dht, self.shared.now);
                 let closest = |key: &_, lan_ok| dht.closest(now, key, lan_ok);
-                self.store.on_packet(&mut self.shared.cx(), frame, closest)
+                self.store.on_packet(&mut self.shared.cx(), frame, &|key, at| dht.standing(key, at), closest)
             }
             kind::ANNOUNCE_RESPONSE | kind::ONION_DATA_RESPONSE | kind::GROUP_ANNOUNCE_RESPONSE => {
                 self.law.input();

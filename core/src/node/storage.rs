@@ -1,6 +1,7 @@
 //! All the memory of a node, in one place.
 
 use super::FriendId;
+use crate::budget::Source;
 use crate::crypto::PublicKey;
 use crate::dht::{Candidate, NodeEntry, Search};
 use crate::friend::{BLOCKED_KEY_VACANT, Friend, IncomingRequest};
@@ -19,7 +20,8 @@ use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 /// | friends, blocked keys | the command fails with `Full` |
 /// | friend requests | dropped and counted; their senders repeat them |
 /// | sessions | refused; the other side tries again |
-/// | box keys | the least recently used of four makes room |
+/// | box keys | the least recently used of four makes room; one of them is for those who come unasked |
+/// | source prefixes | the one with the most tokens left makes room |
 /// | blocks | senders are refused and told when there is room; what arrives is not acknowledged, so it comes again |
 #[derive(Debug)]
 pub struct Storage<'s> {
@@ -34,6 +36,8 @@ pub struct Storage<'s> {
     pub(super) blocked: Mem<'s, PublicKey>,
     pub(super) text: Mem<'s, SelfText>,
     pub(super) keys: Mem<'s, KeyEntry>,
+    pub(super) sources: Mem<'s, Source>,
+    pub(super) agreements: u32,
     pub(super) blocks: Blocks<'s>,
 }
 
@@ -52,16 +56,20 @@ pub struct Limits {
     pub keys: usize,
     /// Keys whose friend requests are dropped.
     pub blocked: usize,
+    /// Key agreements that others can make us compute, in a second and at once; see [`Storage::with_agreements`].
+    pub agreements: u32,
 }
 
 impl Limits {
     /// A person's client on a computer.
     pub const DESKTOP: Self =
-        Self { friends: 1024, nodes: 1024, announces: 160, blocks: 4096, keys: 1024, blocked: 1024 };
-    /// A bootstrap node without friends.
-    pub const SERVER: Self = Self { friends: 0, nodes: 1024, announces: 4096, blocks: 8, keys: 16384, blocked: 0 };
+        Self { friends: 1024, nodes: 1024, announces: 160, blocks: 4096, keys: 1024, blocked: 1024, agreements: 2000 };
+    /// A bootstrap node without friends. It answers as fast as its core computes: that is less than the limit.
+    pub const SERVER: Self =
+        Self { friends: 0, nodes: 1024, announces: 4096, blocks: 8, keys: 16384, blocked: 0, agreements: 50_000 };
     /// What a microcontroller has: useful in simulations.
-    pub const MICRO: Self = Self { friends: 8, nodes: 64, announces: 6, blocks: 8, keys: 60, blocked: 4 };
+    pub const MICRO: Self =
+        Self { friends: 8, nodes: 64, announces: 6, blocks: 8, keys: 60, blocked: 4, agreements: AGREEMENTS };
 }
 
 /// Places of small tables that do not depend on the limits.
@@ -78,6 +86,14 @@ const REQUESTS: usize = 4;
 /// Searches of the DHT itself: our own key, and two random ones that feed the onion paths.
 const EXTRA_SEARCHES: usize = 3;
 const BLOCKS_MIN: usize = 4;
+/// Key agreements that others can make a microcontroller compute in a second. One takes 1.7 million instructions, so
+/// twenty are 34 million: a fifth of a Cortex-M4 at 168 MHz, half of one at 64 MHz.
+const AGREEMENTS: u32 = 20;
+/// Source prefixes that are limited one by one.
+const SOURCES: usize = 8;
+/// On a host.
+#[cfg(feature = "alloc")]
+const SOURCES_ROOMY: usize = 1024;
 /// Box keys of static storage: in a small network everybody's onion paths lead through everybody, and each has keys of
 /// its own; one that is not remembered costs a microcontroller more than a million instructions.
 const KEYS: usize = 60;
@@ -87,6 +103,14 @@ impl Storage<'_> {
         self.searches.capacity() >= self.friends.capacity() + EXTRA_SEARCHES
             && self.onion.friends.len() >= self.friends.capacity()
             && self.blocks.capacity() >= BLOCKS_MIN
+    }
+
+    /// The same storage with another budget: so many key agreements in a second (and at once) can others make us
+    /// compute, by datagrams from keys that are new to us. Half of it is for strangers if all of it is wanted, one
+    /// quarter for a single address prefix; the rest is kept for those we know. Static storage starts with 20.
+    #[must_use]
+    pub fn with_agreements(self, per_second: u32) -> Self {
+        Self { agreements: per_second, ..self }
     }
 }
 
@@ -119,6 +143,8 @@ impl Storage<'static> {
             blocked: filled(limits.blocked, || BLOCKED_KEY_VACANT),
             text: filled(1, || SelfText::EMPTY),
             keys: filled(limits.keys, || KeyEntry::VACANT),
+            sources: filled(if limits.nodes > 64 { SOURCES_ROOMY } else { SOURCES }, || Source::VACANT),
+            agreements: limits.agreements,
             blocks: Blocks::boxed(limits.blocks),
         }
     }
@@ -150,6 +176,7 @@ pub struct StaticStorage<
     blocked: [PublicKey; 4],
     text: [SelfText; 1],
     keys: [KeyEntry; KEYS],
+    sources: [Source; SOURCES],
     blocks: [Block; BLOCKS],
 }
 
@@ -180,6 +207,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             blocked: [BLOCKED_KEY_VACANT; 4],
             text: [const { SelfText::EMPTY }; 1],
             keys: [const { KeyEntry::VACANT }; KEYS],
+            sources: [Source::VACANT; SOURCES],
             blocks: [Block::ZERO; BLOCKS],
         }
     }
@@ -213,6 +241,8 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             blocked: Mem::Borrowed(&mut self.blocked),
             text: Mem::Borrowed(&mut self.text),
             keys: Mem::Borrowed(&mut self.keys),
+            sources: Mem::Borrowed(&mut self.sources),
+            agreements: AGREEMENTS,
             blocks: Blocks::new(&mut self.blocks),
         }
     }

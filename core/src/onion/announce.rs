@@ -7,10 +7,11 @@
 //!
 //! Nothing is kept for a ping id: it is a keyed hash of the asker's key, the last relay's address and the time.
 
+use crate::budget::StandingOf;
 use crate::crypto::{MAC_LEN, PublicKey, SharedKey, ct_eq, hmac_sha256};
 use crate::cx::Cx;
 use crate::stats::{Stats, count};
-use crate::storage::{Slots, Table, Whose};
+use crate::storage::{Need, Slots, Table, Whose};
 use crate::time::Instant;
 use crate::wire::onion::announce::{GROUP_EXTRA_MAX, PING_ID_LEN, REQUEST_BOX_AT, RESPONSE_NODES_MAX, SENDBACK_LEN};
 use crate::wire::onion::data::REQUEST_OVER;
@@ -63,11 +64,12 @@ impl<'s> AnnounceStore<'s> {
     }
 
     /// Serves 0x83, 0x85 and 0x87. `closest` gives up to four live nodes near a key; local ones only if its
-    /// flag is set.
+    /// flag is set. `standing` tells what a DHT key at an address is to us.
     pub(crate) fn on_packet<E: Env>(
         &mut self,
         cx: &mut Cx<'_, '_, E>,
         frame: &mut Frame<'_>,
+        standing: &StandingOf<'_>,
         closest: impl FnOnce(&PublicKey, bool) -> NodeList,
     ) -> Disposition {
         const PLAIN: usize = ANNOUNCE_REQUEST_LEN + RETURN_3;
@@ -77,8 +79,8 @@ impl<'s> AnnounceStore<'s> {
             return Disposition::Dropped(DropReason::Disabled);
         }
         let result = match (frame.bytes().first(), frame.len) {
-            (Some(&kind::ANNOUNCE_REQUEST), PLAIN) => self.on_request(cx, frame, false, closest),
-            (Some(&kind::GROUP_ANNOUNCE_REQUEST), PLAIN..=GROUP) => self.on_request(cx, frame, true, closest),
+            (Some(&kind::ANNOUNCE_REQUEST), PLAIN) => self.on_request(cx, frame, false, standing, closest),
+            (Some(&kind::GROUP_ANNOUNCE_REQUEST), PLAIN..=GROUP) => self.on_request(cx, frame, true, standing, closest),
             (Some(&kind::ONION_DATA_REQUEST), DATA..=PACKET_MAX) => self.on_data(cx.now, frame),
             (Some(&(kind::ANNOUNCE_REQUEST | kind::GROUP_ANNOUNCE_REQUEST | kind::ONION_DATA_REQUEST)), _) => {
                 Err(DropReason::Malformed)
@@ -93,13 +95,16 @@ impl<'s> AnnounceStore<'s> {
         cx: &mut Cx<'_, '_, E>,
         frame: &mut Frame<'_>,
         group: bool,
+        standing: &StandingOf<'_>,
         closest: impl FnOnce(&PublicKey, bool) -> NodeList,
     ) -> Result<Disposition, DropReason> {
+        let from = frame.from;
         let (packet, path) = frame.bytes_mut().split_last_chunk_mut::<RETURN_3>().ok_or(DropReason::Malformed)?;
         let path = *path;
         let AnnounceHeader { nonce, sender } = AnnounceHeader::parse(packet).ok_or(DropReason::Malformed)?;
         let boxed = &mut packet[REQUEST_BOX_AT..];
-        cx.open(Whose::Dht, &sender, &nonce, boxed)?;
+        cx.admit_box(Whose::Dht, &sender, from, || standing(&sender, from))?;
+        cx.open_for(Need::Theirs, Whose::Dht, &sender, &nonce, boxed)?;
         let (request, _) = AnnounceRequest::parse(&boxed[MAC_LEN..]).ok_or(DropReason::Malformed)?;
 
         let window = cx.now.since(Instant::ZERO).as_secs() / ANNOUNCE_LIFE.as_secs();
@@ -218,7 +223,7 @@ impl Asker {
         w.skip(MAC_LEN);
         AnnounceResponse { stored, nodes }.emit(self.group, &mut w);
         let len = w.len();
-        cx.seal(Whose::Dht, &self.sender, &header.nonce, &mut frame.buf[box_at..len])?;
+        cx.seal_for(Need::Theirs, Whose::Dht, &self.sender, &header.nonce, &mut frame.buf[box_at..len])?;
         Ok(Disposition::Reply { to: frame.from, len })
     }
 }

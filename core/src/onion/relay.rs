@@ -5,9 +5,10 @@
 //! makes paths expire: a return header opens for two hours at least, and for four at most while packets keep coming.
 
 use super::returns::ReturnKeys;
+use crate::budget::StandingOf;
 use crate::crypto::{MAC_LEN, NONCE_LEN};
 use crate::cx::Cx;
-use crate::storage::Whose;
+use crate::storage::{Need, Whose};
 use crate::wire::onion::path::{FORWARD_OVER, LAYER_ADDR_AT, LAYER_BOX_AT, RETURN_STEP};
 use crate::wire::onion::{
     self, AnnounceHeader, ONION_ADDR_LEN, PACKET_MAX, RETURN_1, RETURN_2, RETURN_3, emit_addr, parse_addr,
@@ -29,13 +30,21 @@ impl OnionRelay {
     }
 
     /// Serves 0x80, 0x81, 0x82 and 0x8c, 0x8d, 0x8e. The packet to be sent on is never longer than the one received.
-    pub(crate) fn on_packet<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Disposition {
+    /// `standing` tells what a DHT key at an address is to us.
+    pub(crate) fn on_packet<E: Env>(
+        &mut self,
+        cx: &mut Cx<'_, '_, E>,
+        frame: &mut Frame<'_>,
+        standing: &StandingOf<'_>,
+    ) -> Disposition {
         self.returns.rotate(cx.now, cx.rng);
         let [over_0, over_1, over_2] = FORWARD_OVER;
         let result = match frame.bytes().first() {
-            Some(&kind::ONION_REQUEST_0) => self.forward(cx, frame, over_0, 0, Some(kind::ONION_REQUEST_1)),
-            Some(&kind::ONION_REQUEST_1) => self.forward(cx, frame, over_1, RETURN_1, Some(kind::ONION_REQUEST_2)),
-            Some(&kind::ONION_REQUEST_2) => self.forward(cx, frame, over_2, RETURN_2, None),
+            Some(&kind::ONION_REQUEST_0) => self.forward(cx, frame, standing, over_0, 0, Some(kind::ONION_REQUEST_1)),
+            Some(&kind::ONION_REQUEST_1) => {
+                self.forward(cx, frame, standing, over_1, RETURN_1, Some(kind::ONION_REQUEST_2))
+            }
+            Some(&kind::ONION_REQUEST_2) => self.forward(cx, frame, standing, over_2, RETURN_2, None),
             Some(&kind::ONION_RESPONSE_3) => self.hand_back(cx, frame, RETURN_3, Some(kind::ONION_RESPONSE_2)),
             Some(&kind::ONION_RESPONSE_2) => self.hand_back(cx, frame, RETURN_2, Some(kind::ONION_RESPONSE_1)),
             Some(&kind::ONION_RESPONSE_1) => self.hand_back(cx, frame, RETURN_1, None),
@@ -50,6 +59,7 @@ impl OnionRelay {
         &self,
         cx: &mut Cx<'_, '_, E>,
         frame: &mut Frame<'_>,
+        standing: &StandingOf<'_>,
         over: usize,
         inner: usize,
         next: Option<u8>,
@@ -59,7 +69,8 @@ impl OnionRelay {
         }
         let box_end = frame.len - inner;
         let AnnounceHeader { nonce, sender } = AnnounceHeader::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
-        cx.open(Whose::Dht, &sender, &nonce, &mut frame.buf[LAYER_BOX_AT..box_end])?;
+        cx.admit_box(Whose::Dht, &sender, frame.from, || standing(&sender, frame.from))?;
+        cx.open_for(Need::Theirs, Whose::Dht, &sender, &nonce, &mut frame.buf[LAYER_BOX_AT..box_end])?;
         let to = parse_addr(&mut Reader::new(&frame.buf[LAYER_ADDR_AT..])).ok_or(DropReason::BadAddress)?;
         if !may_send(frame.from, to) {
             return Err(DropReason::BadAddress);

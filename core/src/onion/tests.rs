@@ -3,6 +3,7 @@
 use super::announce::ANNOUNCE_LIFE;
 use super::returns::KEY_LIFE;
 use super::{AnnounceStore, Announced, OnionRelay};
+use crate::budget::Standing;
 use crate::crypto::{Nacl, Nonce, PublicKey, SharedKey, Suite};
 use crate::cx::KeyPair;
 use crate::cx::test_env::Bench;
@@ -73,9 +74,9 @@ impl Net {
         let mut frame = Frame::new(buf, *len, from);
         match frame.buf[0] {
             kind::ANNOUNCE_REQUEST | kind::GROUP_ANNOUNCE_REQUEST | kind::ONION_DATA_REQUEST => {
-                store.on_packet(&mut bench.cx(), &mut frame, |_, _| near.clone())
+                store.on_packet(&mut bench.cx(), &mut frame, &|_, _| Standing::Stranger, |_, _| near.clone())
             }
-            _ => relay.on_packet(&mut bench.cx(), &mut frame),
+            _ => relay.on_packet(&mut bench.cx(), &mut frame, &|_, _| Standing::Stranger),
         }
     }
 

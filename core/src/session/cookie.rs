@@ -1,11 +1,12 @@
 //! Cookies of ours: what a peer must fetch before its handshake costs us anything.
 //!
 //! A cookie is sealed with a key that only we know and names the peer's keys and the time. A cookie request costs one
-//! X25519 at most, so a token bucket bounds how many are looked at; peers repeat theirs. Those of DHT keys that
-//! sessions know cost nothing (their box key is cached) and are exempt: a flood from strangers keeps no friend out.
+//! X25519 at most, out of the node's budget for others; peers repeat theirs. DHT keys that we know have a share of it
+//! for themselves: a flood from strangers keeps no friend out.
 
+use crate::budget::Standing;
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PublicKey, SharedKey, Suite};
-use crate::storage::Whose;
+use crate::storage::{Need, Whose};
 use crate::time::Instant;
 use crate::wire::session::{
     COOKIE_LEN, COOKIE_REQUEST_BOX, COOKIE_REQUEST_TEXT, COOKIE_RESPONSE_BOX, COOKIE_RESPONSE_LEN,
@@ -18,22 +19,16 @@ use rand_core::CryptoRng;
 
 /// How long a cookie is valid (`net_crypto.c`, COOKIE_TIMEOUT).
 pub(crate) const COOKIE_LIFE: Duration = Duration::from_secs(15);
-/// Cookie requests looked at back to back (toxcore: 10).
-const BURST: u32 = 64;
-/// One further cookie request is looked at each so many microseconds (toxcore: 100,000).
-const REFILL_US: u64 = 20_000;
 
 /// Makes, opens and gives out cookies.
 #[derive(Debug)]
 pub(crate) struct CookieJar {
     key: SharedKey,
-    tokens: u32,
-    refilled: Instant,
 }
 
 impl CookieJar {
     pub(crate) fn new(rng: &mut impl CryptoRng) -> Self {
-        Self { key: SharedKey::generate(rng), tokens: BURST, refilled: Instant::ZERO }
+        Self { key: SharedKey::generate(rng) }
     }
 
     /// A cookie for the peer with these keys.
@@ -59,51 +54,37 @@ impl CookieJar {
         if made > cx.now || cx.now > made + COOKIE_LIFE { Err(DropReason::BadToken) } else { Ok(text) }
     }
 
-    /// Answers a cookie request (0x18) in place. `is_known` tells whether a DHT key belongs to a session.
+    /// Answers a cookie request (0x18) in place. `standing` tells what the asking DHT key is to us.
     pub(crate) fn answer<E: Env>(
-        &mut self,
+        &self,
         cx: &mut Cx<'_, '_, E>,
         frame: &mut Frame<'_>,
-        is_known: impl FnOnce(&PublicKey) -> bool,
+        standing: impl FnOnce(&PublicKey) -> Standing,
     ) -> Disposition {
-        match self.try_answer(cx, frame, is_known) {
+        match self.try_answer(cx, frame, standing) {
             Ok(()) => Disposition::Reply { to: frame.from, len: COOKIE_RESPONSE_LEN },
             Err(reason) => Disposition::Dropped(reason),
         }
     }
 
     fn try_answer<E: Env>(
-        &mut self,
+        &self,
         cx: &mut Cx<'_, '_, E>,
         frame: &mut Frame<'_>,
-        is_known: impl FnOnce(&PublicKey) -> bool,
+        standing: impl FnOnce(&PublicKey) -> Standing,
     ) -> Result<(), DropReason> {
         let head = CookieRequest::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
         if head.dht == cx.me.dht.public {
             return Err(DropReason::OwnPacket);
         }
-        if !is_known(&head.dht) && !self.take_token(cx.now) {
-            return Err(DropReason::RateLimited);
-        }
+        cx.admit_box(Whose::Dht, &head.dht, frame.from, || standing(&head.dht))?;
         let packet = frame.bytes_mut();
-        cx.open(Whose::Dht, &head.dht, &head.nonce, &mut packet[COOKIE_REQUEST_BOX..])?;
+        cx.open_for(Need::Theirs, Whose::Dht, &head.dht, &head.nonce, &mut packet[COOKIE_REQUEST_BOX..])?;
         let asked = CookieRequestText::parse(&packet[COOKIE_REQUEST_TEXT..]).ok_or(DropReason::Malformed)?;
         let (cookie, nonce) = (self.make(cx, asked.peer, head.dht), cx.nonce());
         let answer = &mut frame.buf[..COOKIE_RESPONSE_LEN];
         CookieResponse { nonce }.emit(answer);
         CookieResponseText { cookie, echo: asked.echo }.emit(&mut answer[COOKIE_RESPONSE_TEXT..]);
-        cx.seal(Whose::Dht, &head.dht, &nonce, &mut answer[COOKIE_RESPONSE_BOX..])
-    }
-
-    fn take_token(&mut self, now: Instant) -> bool {
-        let new = now.since(self.refilled).as_micros() as u64 / REFILL_US;
-        if new > 0 {
-            let full = u64::from(BURST - self.tokens) <= new;
-            self.tokens = if full { BURST } else { self.tokens + new as u32 };
-            self.refilled = if full { now } else { self.refilled + Duration::from_micros(new * REFILL_US) };
-        }
-        let taken = self.tokens.checked_sub(1);
-        self.tokens = taken.unwrap_or(0);
-        taken.is_some()
+        cx.seal_for(Need::Theirs, Whose::Dht, &head.dht, &nonce, &mut answer[COOKIE_RESPONSE_BOX..])
     }
 }

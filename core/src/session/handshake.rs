@@ -6,6 +6,7 @@
 //! first data packet that opens confirms the session. What goes unanswered is repeated, quickly at first.
 
 use super::cookie::CookieJar;
+use crate::budget::Standing;
 use crate::crypto::{MAC_LEN, Nonce, PublicKey, SecretKey, Suite, ct_eq, sha512};
 use crate::stats::{Stats, count};
 use crate::storage::Whose;
@@ -168,6 +169,8 @@ pub(crate) fn open_handshake<E: Env>(
     head: &Handshake,
     frame: &mut Frame<'_>,
 ) -> Result<HandshakeText, DropReason> {
+    // A cookie names whom it likes, but not a stranger.
+    cx.admit_box(Whose::LongTerm, peer, frame.from, || Standing::Known)?;
     let packet = frame.bytes_mut();
     cx.open(Whose::LongTerm, peer, &head.nonce, &mut packet[HANDSHAKE_BOX..])?;
     let text = HandshakeText::parse(&packet[HANDSHAKE_TEXT..]).ok_or(DropReason::Malformed)?;

@@ -24,6 +24,7 @@ mod tests;
 
 pub(crate) use entry::Session;
 
+use crate::budget::{Standing, StandingOf};
 use crate::crypto::PublicKey;
 use crate::stats::count;
 use crate::storage::{Blocks, Chain, Full, Id, Slots, Table};
@@ -174,17 +175,19 @@ impl<'s> Sessions<'s> {
     }
 
     /// A packet of kind 0x18, 0x19, 0x1a or 0x1b. `accept` gives the owner of a new session with a long-term key, if it
-    /// is wanted.
+    /// is wanted; `standing` tells what a DHT key at an address is to us, apart from sessions.
     pub(crate) fn on_packet<E: Env>(
         &mut self,
         cx: &mut Cx<'_, 's, E>,
         frame: &mut Frame<'_>,
         accept: &mut dyn FnMut(&PublicKey) -> Option<usize>,
+        standing: &StandingOf<'_>,
     ) -> (Disposition, Option<SessionNote>) {
         let result = match frame.bytes().first() {
             Some(&kind::COOKIE_REQUEST) => {
-                let is_known = |dht: &PublicKey| self.table.values().any(|session| session.dht == *dht);
-                return (self.jar.answer(cx, frame, is_known), None);
+                let from = frame.from;
+                let standing = |dht: &PublicKey| self.standing(dht, from).unwrap_or_else(|| standing(dht, from));
+                return (self.jar.answer(cx, frame, standing), None);
             }
             Some(&kind::COOKIE_RESPONSE) => self.on_cookie_response(cx, frame).map(|()| None),
             Some(&kind::CRYPTO_HANDSHAKE) => self.on_handshake(cx, frame, accept),
@@ -571,6 +574,15 @@ impl<'s> Sessions<'s> {
         if let Some(mut session) = self.table.remove(id) {
             session.clear(blocks);
         }
+    }
+
+    /// What the sessions know of a DHT key at an address.
+    fn standing(&self, dht: &PublicKey, from: Endpoint) -> Option<Standing> {
+        if self.table.values().any(|session| session.dht == *dht) {
+            return Some(Standing::Known);
+        }
+        let near = self.table.values().any(|session| session.endpoint.ip() == from.ip());
+        near.then_some(Standing::Near)
     }
 
     fn find_peer(&self, peer: &PublicKey) -> Option<SessionId> {

@@ -1,10 +1,12 @@
 //! The cache of precomputed box keys: X25519 costs thirty times what a box does.
 //!
-//! A set-associative table: a keyed hash of the peer's key picks a set of four, the least recently used of the four
-//! makes room. Peers choose their keys, so the hash has a secret; a flood of new keys costs others at most their place.
+//! A set-associative table: a keyed hash of the peer's key picks a set of four, in which the least recently used makes
+//! room. Peers choose their keys, so the hash has a secret. Keys that we need ourselves and those that others make us
+//! compute do not drive each other out: of each four, others have one place for sure and we have three. So a flood of
+//! new keys costs us at most one place in four, and whoever is served through us is not forgotten at once.
 
 use super::Mem;
-use crate::crypto::{PublicKey, SecretKey, SharedKey, Suite};
+use crate::crypto::{PublicKey, SharedKey};
 use crate::time::Instant;
 use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
@@ -23,10 +25,20 @@ pub enum Whose {
     OnionData,
 }
 
+/// For whose sake a key is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// We want to send, or have asked.
+    Ours,
+    /// Somebody has sent us something.
+    Theirs,
+}
+
 /// A place of the cache.
 #[derive(Debug)]
 pub struct KeyEntry {
     whose: Whose,
+    is_ours: bool,
     peer: PublicKey,
     key: SharedKey,
     used: Instant,
@@ -35,7 +47,7 @@ pub struct KeyEntry {
 impl KeyEntry {
     /// What static storage is filled with: all zeros.
     pub const VACANT: Self =
-        Self { whose: Whose::Nobody, peer: PublicKey::ZERO, key: SharedKey::ZERO, used: Instant::ZERO };
+        Self { whose: Whose::Nobody, is_ours: false, peer: PublicKey::ZERO, key: SharedKey::ZERO, used: Instant::ZERO };
 }
 
 /// Places of one set.
@@ -77,32 +89,37 @@ impl<'s> Keys<'s> {
         self.used == 0
     }
 
-    /// The box key of our key `whose` (`secret`) with `peer`, computed (and counted in `computed`) when it is not
-    /// there. `None` when the peer's key is of small order.
-    pub fn get<S: Suite>(
+    /// Whether the box key of our key `whose` with `peer` is there.
+    #[must_use]
+    pub fn has(&self, whose: Whose, peer: &PublicKey) -> bool {
+        self.mem[self.set_of(peer)].iter().any(|place| place.is(whose, peer))
+    }
+
+    /// The box key of our key `whose` with `peer`, computed when it is not there. `None` when it cannot be: the peer's
+    /// key is of small order.
+    pub fn get(
         &mut self,
-        suite: &S,
         now: Instant,
+        need: Need,
         whose: Whose,
-        secret: &SecretKey,
         peer: &PublicKey,
-        computed: &mut u64,
+        compute: impl FnOnce() -> Option<SharedKey>,
     ) -> Option<&SharedKey> {
         let set = self.set_of(peer);
         let places = &mut self.mem[set];
-        if let Some(i) = places.iter().position(|place| place.whose == whose && place.peer == *peer) {
+        if let Some(i) = places.iter().position(|place| place.is(whose, peer)) {
             places[i].used = now;
+            places[i].is_ours |= need == Need::Ours;
             return Some(&places[i].key);
         }
-        *computed += 1;
-        let key = suite.agree(secret, peer)?;
-        let Some(oldest) = places.iter_mut().min_by_key(|place| (place.whose != Whose::Nobody, place.used)) else {
+        let key = compute()?;
+        let Some(i) = place_for(places, need) else {
             self.spare = key;
             return Some(&self.spare);
         };
-        self.used += u32::from(oldest.whose == Whose::Nobody);
-        *oldest = KeyEntry { whose, peer: *peer, key, used: now };
-        Some(&oldest.key)
+        self.used += u32::from(places[i].whose == Whose::Nobody);
+        places[i] = KeyEntry { whose, is_ours: need == Need::Ours, peer: *peer, key, used: now };
+        Some(&places[i].key)
     }
 
     fn set_of(&self, peer: &PublicKey) -> core::ops::Range<usize> {
@@ -115,32 +132,86 @@ impl<'s> Keys<'s> {
     }
 }
 
+impl KeyEntry {
+    fn is(&self, whose: Whose, peer: &PublicKey) -> bool {
+        self.whose == whose && self.peer == *peer
+    }
+}
+
+/// Which place of a set makes room: a vacant one, or else the oldest of the sort that has more than its share.
+fn place_for(places: &[KeyEntry], need: Need) -> Option<usize> {
+    let theirs = places.iter().filter(|place| place.whose != Whose::Nobody && !place.is_ours).count();
+    let from_ours = match need {
+        Need::Ours => theirs <= 1 && theirs < places.len(),
+        Need::Theirs => theirs == 0,
+    };
+    let expendability = |place: &KeyEntry| (place.whose != Whose::Nobody, place.is_ours != from_ours, place.used);
+    (0..places.len()).min_by_key(|i| expendability(&places[*i]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::Nacl;
+    use crate::crypto::{Nacl, SecretKey, Suite};
+
+    const SECRET: [u8; 32] = [3; 32];
+
+    fn get(keys: &mut Keys<'_>, at: u64, need: Need, peer: &PublicKey, computed: &mut u32) -> Option<SharedKey> {
+        let compute = || {
+            *computed += 1;
+            Nacl.agree(&SecretKey::from_bytes(SECRET), peer)
+        };
+        keys.get(Instant::from_secs(at), need, Whose::Dht, peer, compute).cloned()
+    }
+
+    fn peer(n: u8) -> PublicKey {
+        SecretKey::from_bytes([n; 32]).public_key()
+    }
 
     #[test]
     fn a_known_key_is_not_computed_again() {
         let mut mem = [const { KeyEntry::VACANT }; 8];
         let mut keys = Keys::new(Mem::Borrowed(&mut mem), [7; 16]);
-        let (secret, mut computed) = (SecretKey::from_bytes([3; 32]), 0);
+        let mut computed = 0;
         for i in 0..20 {
-            let peer = SecretKey::from_bytes([i; 32]).public_key();
-            let expected = Nacl.agree(&secret, &peer).unwrap();
+            let expected = Nacl.agree(&SecretKey::from_bytes(SECRET), &peer(i)).unwrap();
             for _ in 0..3 {
-                let got = keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &peer, &mut computed).unwrap();
+                let got = get(&mut keys, 0, Need::Ours, &peer(i), &mut computed).unwrap();
                 assert_eq!(got.as_bytes(), expected.as_bytes());
+                assert!(keys.has(Whose::Dht, &peer(i)) && !keys.has(Whose::LongTerm, &peer(i)));
             }
         }
         assert_eq!((computed, keys.len(), keys.capacity()), (20, 8, 8));
-        assert!(keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &PublicKey::ZERO, &mut computed).is_none());
+        assert!(get(&mut keys, 0, Need::Ours, &PublicKey::ZERO, &mut computed).is_none());
     }
 
     #[test]
     fn works_without_any_memory() {
         let mut keys = Keys::new(Mem::Borrowed(&mut []), [7; 16]);
-        let secret = SecretKey::from_bytes([3; 32]);
-        assert!(keys.get(&Nacl, Instant::ZERO, Whose::Dht, &secret, &secret.public_key(), &mut 0).is_some());
+        assert!(get(&mut keys, 0, Need::Ours, &peer(1), &mut 0).is_some());
+        assert!(!keys.has(Whose::Dht, &peer(1)));
+    }
+
+    #[test]
+    fn strangers_push_out_one_key_of_four() {
+        let mut mem = [const { KeyEntry::VACANT }; 4];
+        let mut keys = Keys::new(Mem::Borrowed(&mut mem), [7; 16]);
+        for n in 1..5 {
+            get(&mut keys, n.into(), Need::Ours, &peer(n), &mut 0);
+        }
+        for n in 50..100 {
+            get(&mut keys, n.into(), Need::Theirs, &peer(n), &mut 0);
+            assert!(keys.has(Whose::Dht, &peer(n)), "who asks is answered with the same key");
+        }
+        assert_eq!([1, 2, 3, 4].map(|n| keys.has(Whose::Dht, &peer(n))), [false, true, true, true]);
+        // And we leave them that place.
+        for n in 5..20 {
+            get(&mut keys, n.into(), Need::Ours, &peer(n), &mut 0);
+        }
+        assert!(keys.has(Whose::Dht, &peer(99)) && keys.has(Whose::Dht, &peer(19)));
+        // What we need then is ours.
+        get(&mut keys, 200, Need::Ours, &peer(99), &mut 0);
+        get(&mut keys, 201, Need::Theirs, &peer(100), &mut 0);
+        assert!(keys.has(Whose::Dht, &peer(99)));
     }
 }

@@ -10,7 +10,7 @@ mod slots;
 mod table;
 
 pub use blocks::{BLOCK_LEN, Block, BlockId, Blocks, Chain};
-pub use keys::{KeyEntry, Keys, Whose};
+pub use keys::{KeyEntry, Keys, Need, Whose};
 pub use slots::{Id, Mem, Slot, Slots};
 pub use table::Table;
 

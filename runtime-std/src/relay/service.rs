@@ -25,8 +25,9 @@ const FIRST_LISTENER: usize = WAKER.0 - 1;
 const AT_ONCE: usize = 64 * 1024;
 /// Reads from one client before others have their turn.
 const READS: usize = 4;
-/// Connections accepted before clients have their turn.
-const ACCEPTS: usize = 64;
+/// Connections accepted from a listener before clients have their turn. It is few, so that of a crowd those who have
+/// sent their handshake are read before others displace them.
+const ACCEPTS: usize = 16;
 const EVENTS: usize = 1024;
 /// What concerns one connection that came, and not the listener.
 const PASSING: [ErrorKind; 3] = [ErrorKind::Interrupted, ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset];
@@ -123,7 +124,9 @@ impl Service {
         if token == WAKER {
             self.take_datagrams();
         } else if let Some(i) = FIRST_LISTENER.checked_sub(token.0).filter(|i| *i < self.listeners.len()) {
-            self.accept(i);
+            if !self.waiting.contains(&i) {
+                self.waiting.push(i);
+            }
         } else {
             if event.is_writable() {
                 self.flush(token.0);

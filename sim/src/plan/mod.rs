@@ -211,9 +211,11 @@ impl Overrides {
 }
 
 /// Room for 64 friends: enough for any simulated person, and small enough for thousands of them.
-pub const CLIENT: Limits = Limits { friends: 64, nodes: 64, announces: 32, blocks: 128, keys: 256, blocked: 8 };
+pub const CLIENT: Limits =
+    Limits { friends: 64, nodes: 64, announces: 32, blocks: 128, keys: 256, blocked: 8, ..Limits::DESKTOP };
 /// A bootstrap node for thousands.
-pub const SERVER: Limits = Limits { friends: 0, nodes: 512, announces: 512, blocks: 8, keys: 2048, blocked: 0 };
+pub const SERVER: Limits =
+    Limits { friends: 0, nodes: 512, announces: 512, blocks: 8, keys: 2048, blocked: 0, ..Limits::SERVER };
 
 impl Plan {
     /// An empty plan with real cryptography and 20 ms between places.

@@ -42,5 +42,6 @@ fn limits(choices: &mut Choices) -> Limits {
         blocks: between(8, 16, "blocks"),
         keys: between(4, 32, "keys"),
         blocked: between(0, 4, "blocked"),
+        ..Limits::MICRO
     }
 }

@@ -5,6 +5,7 @@ use crate::crypto::PublicKey;
 use crate::cx::test_env::Bench;
 use crate::dht::send::seal_packet;
 use crate::dht::{DhtNote, emit_dht_request};
+use crate::storage::Need;
 use crate::time::Instant;
 use crate::wire::dht::{INFO_REQUEST_LEN, InfoResponse, NodesRequest, NodesResponse, Ping};
 use crate::wire::{NodeInfo, kind};
@@ -19,7 +20,7 @@ const STRANGER: Endpoint = Endpoint::v4([198, 51, 100, 1], 4000);
 /// A packet of `by` to `to`.
 fn ping(by: &mut Bench, to: &PublicKey, packet: u8, ping: Ping) -> Vec<u8> {
     let mut buf = [0; DATAGRAM_MAX];
-    let len = seal_packet(&mut by.cx(), packet, to, &mut buf, |w| ping.emit(w)).unwrap();
+    let len = seal_packet(&mut by.cx(), Need::Theirs, packet, to, &mut buf, |w| ping.emit(w)).unwrap();
     buf[..len].to_vec()
 }
 
@@ -48,7 +49,7 @@ fn requests_are_answered_in_place_and_newcomers_pinged() {
     assert_eq!(world.log.len(), 3);
     let mut buf = [0; DATAGRAM_MAX];
     let text = NodesRequest { target: PublicKey([5; 32]), id: 9 };
-    let len = seal_packet(&mut stranger.cx(), 2, &key, &mut buf, |w| text.emit(w)).unwrap();
+    let len = seal_packet(&mut stranger.cx(), Need::Theirs, 2, &key, &mut buf, |w| text.emit(w)).unwrap();
     assert_eq!(deliver(&mut world, STRANGER, &buf[..len]), Disposition::Reply { to: STRANGER, len: 82 });
 }
 
@@ -92,7 +93,7 @@ fn answers_are_accepted_once_asked_for() {
         let mut buf = [0; DATAGRAM_MAX];
         let named = NodeInfo { key: PublicKey([3; 32]), at: Endpoint::v4([198, 51, 100, 9], 1) };
         let text = |w: &mut crate::wire::Writer<'_>| NodesResponse::emit_list(w, &[named], id);
-        let len = seal_packet(&mut stranger.cx(), 4, &key, &mut buf, text).unwrap();
+        let len = seal_packet(&mut stranger.cx(), Need::Theirs, 4, &key, &mut buf, text).unwrap();
         buf[..len].to_vec()
     };
     let id = world.parties[0].dht.ids.make(world.now, kind::NODES_REQUEST, &node);
@@ -121,7 +122,9 @@ fn loopback_addresses_named_from_outside_are_not_asked() {
     let named = [Endpoint::v4([8, 8, 8, 8], 0), Endpoint::v4([127, 0, 0, 1], 22)]
         .map(|at| NodeInfo { key: PublicKey([at.port() as u8 + 1; 32]), at });
     let mut buf = [0; DATAGRAM_MAX];
-    let len = seal_packet(&mut stranger.cx(), 4, &key, &mut buf, |w| NodesResponse::emit_list(w, &named, id)).unwrap();
+    let len =
+        seal_packet(&mut stranger.cx(), Need::Theirs, 4, &key, &mut buf, |w| NodesResponse::emit_list(w, &named, id))
+            .unwrap();
     assert_eq!(deliver(&mut world, STRANGER, &buf[..len]), Disposition::Consumed);
     world.run(Duration::from_secs(3));
     assert!(world.log.iter().all(|s| s.to == STRANGER));

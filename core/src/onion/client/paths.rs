@@ -8,7 +8,7 @@
 use super::nodes::{HOPS, PathNodes};
 use crate::crypto::{PublicKey, SharedKey};
 use crate::cx::{Cx, KeyPair};
-use crate::storage::{Mem, Table, Whose};
+use crate::storage::{Mem, Need, Table, Whose};
 use crate::time::Instant;
 use crate::wire::onion::{Hop, wrap};
 use crate::{DATAGRAM_MAX, Endpoint, Env};
@@ -92,6 +92,11 @@ impl<'s> Paths<'s> {
 
     pub(super) fn table(&self) -> Table {
         Table::of_mem("onion paths", &self.mem, |path| path.id != PathId::NONE)
+    }
+
+    /// Whether a path begins at that address, or did when it was last used.
+    pub(super) fn begins_at(&self, from: Endpoint) -> bool {
+        self.mem.iter().any(|path| path.id != PathId::NONE && path.at[0].ip() == from.ip())
     }
 
     /// The path `wanted` if it lives. Otherwise a random one of the group that does not end at `target`, built if need
@@ -220,7 +225,7 @@ impl<'s> Paths<'s> {
         target: &Endpoint,
     ) -> Option<PathId> {
         let (hops, distinct) = nodes.draw(cx.rng, target)?;
-        let first = cx.box_key(Whose::Dht, &hops[0].key)?.clone();
+        let first = cx.box_key(Need::Ours, Whose::Dht, &hops[0].key)?.clone();
         let (second_public, second) = layer(cx, &hops[1].key)?;
         let (third_public, third) = layer(cx, &hops[2].key)?;
         self.last_id = self.last_id.wrapping_add(1).max(1);

@@ -2,9 +2,10 @@
 
 use super::pending::{Owner, Pending};
 use super::{OnionClient, OnionNote};
+use crate::budget::Standing;
 use crate::crypto::{PublicKey, Suite};
 use crate::cx::Cx;
-use crate::storage::Whose;
+use crate::storage::{Need, Whose};
 use crate::wire::onion::announce::{RESPONSE_BOX_AT, RESPONSE_PLAIN_AT};
 use crate::wire::onion::data::{
     DHT_KEY_ANNOUNCE, FRIEND_REQUEST, RESPONSE_BOX_AT as DATA_BOX_AT, RESPONSE_DATA_AT, RESPONSE_INNER_AT,
@@ -25,7 +26,7 @@ impl<'s> OnionClient<'s> {
     ) -> (Disposition, Option<OnionNote>) {
         let outcome = match frame.bytes().first() {
             Some(&(kind::ANNOUNCE_RESPONSE | kind::GROUP_ANNOUNCE_RESPONSE)) => self.on_response(cx, frame),
-            Some(&kind::ONION_DATA_RESPONSE) => on_data(cx, frame),
+            Some(&kind::ONION_DATA_RESPONSE) => self.on_data(cx, frame),
             Some(_) | None => Err(DropReason::UnknownKind),
         };
         match outcome {
@@ -126,25 +127,37 @@ impl<'s> OnionClient<'s> {
             Owner::Friend(index) => self.friends[usize::from(index)].wants(key),
         }
     }
-}
 
-/// Data that came along our announced path: opened with our data key, then between the long-term keys.
-fn on_data<E: Env>(cx: &mut Cx<'_, '_, E>, frame: &mut Frame<'_>) -> Outcome {
-    let len = frame.len;
-    let DataHeader { nonce, temporary } = DataHeader::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
-    // The temporary key is used once: it must not push useful keys out of the cache.
-    let me = cx.me;
-    let outer = cx.agree(&me.onion_data.secret, &temporary).ok_or(DropReason::BadCrypto)?;
-    if !cx.suite.open(&outer, &nonce, &mut frame.buf[DATA_BOX_AT..len]) {
-        return Err(DropReason::BadCrypto);
+    /// Data that came along our announced path: opened with our data key, then between the long-term keys. Everybody
+    /// who knows our Tox ID can send it, and both keys may be new; but it comes from where one of our paths begins.
+    fn on_data<E: Env>(&self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Outcome {
+        let len = frame.len;
+        let standing = || self.standing(frame.from);
+        let DataHeader { nonce, temporary } = DataHeader::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
+        cx.admit(frame.from, standing)?;
+        // The temporary key is used once: it must not push useful keys out of the cache.
+        let me = cx.me;
+        let outer = cx.agree(&me.onion_data.secret, &temporary).ok_or(DropReason::BadCrypto)?;
+        if !cx.suite.open(&outer, &nonce, &mut frame.buf[DATA_BOX_AT..len]) {
+            return Err(DropReason::BadCrypto);
+        }
+        let from = PublicKey::from_slice(&frame.buf[RESPONSE_SENDER_AT..RESPONSE_INNER_AT]);
+        let from = from.ok_or(DropReason::Malformed)?;
+        if from == me.long_term.public {
+            return Err(DropReason::OwnPacket);
+        }
+        let is_friend = self.friends.iter().any(|friend| friend.key == from);
+        let standing = || if is_friend { Standing::Known } else { self.standing(frame.from) };
+        cx.admit_box(Whose::LongTerm, &from, frame.from, standing)?;
+        let need = if is_friend { Need::Ours } else { Need::Theirs };
+        cx.open_for(need, Whose::LongTerm, &from, &nonce, &mut frame.buf[RESPONSE_INNER_AT..len])?;
+        match frame.buf[RESPONSE_DATA_AT] {
+            FRIEND_REQUEST | DHT_KEY_ANNOUNCE => Ok(Some(OnionNote::Data { from, data: RESPONSE_DATA_AT..len })),
+            _ => Err(DropReason::UnknownKind),
+        }
     }
-    let from = PublicKey::from_slice(&frame.buf[RESPONSE_SENDER_AT..RESPONSE_INNER_AT]).ok_or(DropReason::Malformed)?;
-    if from == cx.me.long_term.public {
-        return Err(DropReason::OwnPacket);
-    }
-    cx.open(Whose::LongTerm, &from, &nonce, &mut frame.buf[RESPONSE_INNER_AT..len])?;
-    match frame.buf[RESPONSE_DATA_AT] {
-        FRIEND_REQUEST | DHT_KEY_ANNOUNCE => Ok(Some(OnionNote::Data { from, data: RESPONSE_DATA_AT..len })),
-        _ => Err(DropReason::UnknownKind),
+
+    fn standing(&self, from: Endpoint) -> Standing {
+        if self.paths.begins_at(from) { Standing::Near } else { Standing::Stranger }
     }
 }

@@ -7,7 +7,7 @@ use super::search::{bit, first};
 use super::{Content, OnionClient, OnionSend, PATHLESS, owner};
 use crate::crypto::{PublicKey, SharedKey};
 use crate::cx::{Cx, KeyPair};
-use crate::storage::Whose;
+use crate::storage::{Need, Whose};
 use crate::wire::NodeInfo;
 use crate::wire::onion::data::REQUEST_DATA_AT;
 use crate::wire::onion::{AnnounceRequest, DATA_MAX, DataKeys, PAYLOAD_AT};
@@ -126,7 +126,7 @@ impl<'s> OnionClient<'s> {
     /// The box key between a node and the key that we ask with.
     fn request_key<E: Env>(&self, cx: &mut Cx<'_, 's, E>, whose: Owner, node: &PublicKey) -> Option<SharedKey> {
         match whose {
-            Owner::Ourselves => cx.box_key(Whose::LongTerm, node).cloned(),
+            Owner::Ourselves => cx.box_key(Need::Ours, Whose::LongTerm, node).cloned(),
             Owner::Friend(index) => cx.agree(&self.friends[usize::from(index)].secret, node),
         }
     }
@@ -153,7 +153,7 @@ impl<'s> OnionClient<'s> {
         let outer = cx.agree(&temporary.secret, data_key)?;
         let nonce = cx.nonce();
         let (suite, me) = (cx.suite, cx.me);
-        let inner = cx.box_key(Whose::LongTerm, &friend.key)?;
+        let inner = cx.box_key(Need::Ours, Whose::LongTerm, &friend.key)?;
         let keys = DataKeys {
             receiver: &friend.key,
             sender: &me.long_term.public,

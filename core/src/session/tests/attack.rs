@@ -1,6 +1,8 @@
 //! What strangers on the path can send changes nothing.
 
 use super::*;
+use crate::budget::Budget;
+use crate::storage::Mem;
 use quickcheck::quickcheck;
 
 /// What of a party's sessions an attacker must not change.
@@ -87,6 +89,7 @@ fn cookies_expire_and_cannot_be_forged() {
 #[test]
 fn cookie_requests_are_limited() {
     let mut world = World::new(4, [64, 64]);
+    world.bob().bench.budget = Budget::new(Mem::Borrowed(&mut []), 50, [1; 16]);
     world.open(0);
     world.run(0);
     let request = world.log[0].clone();

@@ -93,7 +93,8 @@ impl Party {
         let mut frame = Frame::new(&mut buf, bytes.len(), from);
         let friends = &self.friends;
         let mut accept = |key: &PublicKey| friends.iter().position(|friend| friend == key);
-        let (disposition, note) = self.sessions.on_packet(&mut self.bench.cx(), &mut frame, &mut accept);
+        let (disposition, note) =
+            self.sessions.on_packet(&mut self.bench.cx(), &mut frame, &mut accept, &|_, _| Standing::Stranger);
         if let Some(SessionNote::Lossy { data, .. }) = &note {
             self.lossy.push(frame.buf[data.clone()].to_vec());
         }

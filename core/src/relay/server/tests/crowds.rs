@@ -156,9 +156,11 @@ fn storage_that_is_too_small_is_refused() {
     assert!(new(enough.storage(4, 1)).is_ok());
 }
 
+/// On 32 bits numbers of 64 bits may stand closer together.
 #[test]
 fn sizes_are_known() {
-    assert_eq!(size_of::<Conn>(), 328);
+    let exact = if align_of::<u64>() == 8 { usize::eq } else { usize::ge };
+    assert!(exact(&328, &size_of::<Conn>()), "{}", size_of::<Conn>());
     assert_eq!(size_of::<RoutePage>(), 8 * 44 + 4);
-    assert_eq!(size_of::<StreamId>(), 16);
+    assert!(exact(&16, &size_of::<StreamId>()), "{}", size_of::<StreamId>());
 }

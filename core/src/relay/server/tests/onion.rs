@@ -1,6 +1,7 @@
 //! The onion and forwarding for clients without UDP.
 
 use super::*;
+use crate::budget::Standing;
 use crate::crypto::SharedKey;
 use crate::cx::test_env::Bench;
 use crate::onion::OnionRelay;
@@ -87,7 +88,10 @@ fn the_whole_path_works_with_onion_relays() {
         let mut buf = [0; DATAGRAM_MAX];
         buf[..bytes.len()].copy_from_slice(&bytes);
         let frame = &mut Frame::new(&mut buf, bytes.len(), from);
-        let Disposition::Reply { to, len } = relays[i].on_packet(&mut nodes[i].cx(), frame) else { panic!("hop {i}") };
+        let Disposition::Reply { to, len } = relays[i].on_packet(&mut nodes[i].cx(), frame, &|_, _| Standing::Stranger)
+        else {
+            panic!("hop {i}")
+        };
         (from, at, bytes) = (places[i], to, buf[..len].to_vec());
     }
     assert_eq!((at, &bytes[..3]), (dest, &b"\x83ab"[..]));
@@ -96,7 +100,10 @@ fn the_whole_path_works_with_onion_relays() {
         let mut buf = [0; DATAGRAM_MAX];
         buf[..bytes.len()].copy_from_slice(&bytes);
         let frame = &mut Frame::new(&mut buf, bytes.len(), dest);
-        let Disposition::Reply { to, len } = relays[i].on_packet(&mut nodes[i].cx(), frame) else { panic!("hop {i}") };
+        let Disposition::Reply { to, len } = relays[i].on_packet(&mut nodes[i].cx(), frame, &|_, _| Standing::Stranger)
+        else {
+            panic!("hop {i}")
+        };
         (at, bytes) = (to, buf[..len].to_vec());
     }
     assert_eq!((at, handle(&mut relay, &bytes)), (us, Disposition::Consumed));

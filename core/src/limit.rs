@@ -1,11 +1,11 @@
-//! Rate limits.
+//! Rate limits: token buckets.
 
 use crate::time::Instant;
 use core::time::Duration;
 
 /// A token bucket, kept as the time at which it will be full again.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     full_at: Instant,
     every: Duration,
     burst: u32,
@@ -13,23 +13,51 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// One token comes back in each span of `every`; `burst` fit.
-    pub(super) const fn new(every: Duration, burst: u32) -> Self {
+    pub(crate) const fn new(every: Duration, burst: u32) -> Self {
         Self { full_at: Instant::ZERO, every, burst }
     }
 
+    /// A bucket that will be full at that time.
+    pub(crate) const fn full_at(full_at: Instant, every: Duration, burst: u32) -> Self {
+        Self { full_at, every, burst }
+    }
+
+    /// When it will be full if nobody takes a token.
+    pub(crate) const fn is_full_at(&self) -> Instant {
+        self.full_at
+    }
+
+    pub(crate) const fn every(&self) -> Duration {
+        self.every
+    }
+
+    pub(crate) const fn burst(&self) -> u32 {
+        self.burst
+    }
+
     /// When there is a token; in the past when there is one now.
-    pub(super) fn ready_at(&self) -> Instant {
-        let slack = self.every * self.burst.saturating_sub(1);
+    pub(crate) fn ready_at(&self) -> Instant {
+        self.ready_leaving(0)
+    }
+
+    /// The same for somebody who must leave `keep` tokens for others.
+    pub(crate) fn ready_leaving(&self, keep: u32) -> Instant {
+        let slack = self.every * self.burst.saturating_sub(1).saturating_sub(keep);
         Instant::ZERO + self.full_at.since(Instant::ZERO).saturating_sub(slack)
     }
 
     /// Takes a token; false when there is none.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        if now < self.ready_at() {
-            return false;
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.take_leaving(now, 0)
+    }
+
+    /// Takes a token if `keep` are left then.
+    pub(crate) fn take_leaving(&mut self, now: Instant, keep: u32) -> bool {
+        let ready = now >= self.ready_leaving(keep);
+        if ready {
+            self.full_at = self.full_at.max(now) + self.every;
         }
-        self.full_at = self.full_at.max(now) + self.every;
-        true
+        ready
     }
 }
 
