@@ -82,6 +82,10 @@ pub struct HostPlan {
     pub through: Vec<HostId>,
     /// A relay of this size runs beside its node.
     pub relay: Option<RelayLimits>,
+    /// The relays that it is told of: hosts with a relay, or false relays.
+    pub relays: Vec<HostId>,
+    /// Its node uses UDP; else relays only.
+    pub udp: bool,
 }
 
 /// What a host is.
@@ -277,10 +281,16 @@ impl Plan {
         self.add(host)
     }
 
-    /// Adds a client at `place` that enters through all bootstrap nodes so far.
+    /// Adds a client at `place` that enters through all bootstrap nodes so far, and knows all relays so far.
     pub fn add_client(&mut self, place: Place) -> HostId {
         let host = self.host(Role::Client, place);
         self.add(host)
+    }
+
+    /// Adds a client at `place` that uses no UDP.
+    pub fn add_tcp_client(&mut self, place: Place) -> HostId {
+        let host = self.host(Role::Client, place);
+        self.add(HostPlan { udp: false, ..host })
     }
 
     /// Adds an adversary at a public address, who comes together with the clients.
@@ -300,6 +310,8 @@ impl Plan {
             leaves: None,
             through: self.bootstrap_nodes(),
             relay: None,
+            relays: self.relays(),
+            udp: true,
         }
     }
 
@@ -319,6 +331,12 @@ impl Plan {
     #[must_use]
     pub fn bootstrap_nodes(&self) -> Vec<HostId> {
         self.of_role(|role| matches!(role, Role::Bootstrap))
+    }
+
+    /// The bootstrap nodes that are relays as well.
+    #[must_use]
+    pub fn relays(&self) -> Vec<HostId> {
+        (0..).zip(&self.hosts).filter(|(_, host)| host.relay.is_some()).map(|(id, _)| id).collect()
     }
 
     /// The clients.

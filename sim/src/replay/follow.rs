@@ -15,6 +15,7 @@ pub(super) fn follow(plan: &mut Plan, overrides: &mut Overrides) {
     plan.friends.retain(|(a, b)| !gone.contains(a) && !gone.contains(b));
     for host in &mut plan.hosts {
         host.through.retain(|other| !gone.contains(other));
+        host.relays.retain(|other| !gone.contains(other));
     }
     for (i, fault) in (0..).zip(&mut plan.faults) {
         if concerns_nobody(&mut fault.what, gone) {

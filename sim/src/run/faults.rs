@@ -109,6 +109,9 @@ impl Run<'_> {
             Undo::Start(host, state) => {
                 let through = self.ways_in(host);
                 self.world.restart(host, state, &through);
+                if self.world.try_node(host).is_some() {
+                    self.tell_relays(host);
+                }
             }
             Undo::Honest(host) => self.world.tamper(host, None),
             Undo::Read(host) => self.world.set_reading(host, true),

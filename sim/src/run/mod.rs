@@ -12,12 +12,13 @@ pub use outcome::Outcome;
 
 use crate::actors::Proxy;
 use crate::adversaries::Strategy;
-use crate::net::V4;
+use crate::net::{Tcp, V4};
 use crate::observe::{HostId, Tap};
 use crate::oracles::{QUIET_BEGINS, QUIET_ENDS, Settings, Watch, all};
 use crate::plan::{DeedKind, HostPlan, Overrides, Plan, Role};
-use crate::world::{AllocationMeter, HostSpec, World};
+use crate::world::{AllocationMeter, HostSpec, RELAY_PORTS, World};
 use agenda::{Agenda, Item};
+use bluering_core::Endpoint;
 use bluering_core::time::Instant;
 use bluering_core::wire::NodeInfo;
 use core::time::Duration;
@@ -68,6 +69,8 @@ struct Run<'p> {
     present: Vec<bool>,
     /// Bootstrap lines, as they were when the node first started.
     lines: HashMap<HostId, NodeInfo>,
+    /// The same of relays.
+    relay_lines: HashMap<HostId, NodeInfo>,
     undo: HashMap<u32, Undo>,
     said: u64,
     blind: bool,
@@ -107,6 +110,7 @@ impl<'p> Run<'p> {
             agenda,
             present,
             lines: HashMap::new(),
+            relay_lines: HashMap::new(),
             undo: HashMap::new(),
             said: 0,
             blind,
@@ -205,10 +209,13 @@ impl<'p> Run<'p> {
 
     fn arrive_node(&mut self, id: u32, host: &HostPlan) {
         let fixed_dht = matches!(host.role, Role::Bootstrap);
-        let HostPlan { limits, clock, relay, .. } = *host;
-        let spec = HostSpec { place: host.place.clone(), limits, clock, fixed_dht, relay };
+        let HostPlan { limits, clock, relay, udp, .. } = *host;
+        let spec = HostSpec { place: host.place.clone(), limits, clock, fixed_dht, relay, udp };
         self.world.settle(id, &spec);
         self.lines.insert(id, self.world.info(id));
+        if relay.is_some() {
+            self.relay_lines.insert(id, self.world.info(id));
+        }
         let name = self.text(&format!(" host {id}"), 0);
         self.world.with(id, |node, _| {
             // Both are shorter than they may be.
@@ -218,6 +225,7 @@ impl<'p> Run<'p> {
         for info in self.ways_in(id) {
             self.world.with(id, |node, now| node.bootstrap(now, info));
         }
+        self.tell_relays(id);
         let friends = self.plan.friends.iter().filter_map(|(a, b)| match (*a == id, *b == id) {
             (true, _) => Some(*b),
             (_, true) => Some(*a),
@@ -235,6 +243,10 @@ impl<'p> Run<'p> {
         if let (Strategy::Sybil(sybil), Some(node)) = (&mut strategy, target) {
             sybil.target = node.tox_id().public_key.0;
         }
+        if let Strategy::FalseRelay(relay) = &strategy {
+            let key = relay.key(self.world.suite());
+            self.relay_lines.insert(id, NodeInfo { key, at: self.world.net().address(id) });
+        }
         let actor = strategy.actor(&self.ways_in(id), &self.world.suite().for_adversaries());
         self.world.settle_actor(id, actor);
     }
@@ -250,6 +262,24 @@ impl<'p> Run<'p> {
             }
         };
         host.through.iter().filter_map(line).collect()
+    }
+
+    /// Tells a node of the relays that it is to know, at a port that its firewall lets through.
+    fn tell_relays(&mut self, id: u32) {
+        let host = &self.plan.hosts[id as usize];
+        let port = match host.place.tcp {
+            Tcp::Port(port) => port,
+            Tcp::Open | Tcp::Host(_) | Tcp::Blocked => RELAY_PORTS[0],
+        };
+        for relay in &host.relays {
+            let Some(line) = self.relay_lines.get(relay) else { continue };
+            let at = match host.place.v4 {
+                V4::None => self.world.net().address_v6(*relay),
+                V4::Public | V4::Behind(_) => Some(line.at),
+            };
+            let Some(at) = at else { continue };
+            self.world.add_relay(id, NodeInfo { at: Endpoint::new(at.ip(), port), ..*line });
+        }
     }
 
     fn do_deed(&mut self, i: u32) {

@@ -3,6 +3,7 @@
 use super::Heard;
 use super::clock::{Clock, Running};
 use super::relay::RelayHost;
+use super::sockets::Sockets;
 use crate::SimEnv;
 use crate::actor::Actor;
 use crate::net::Place;
@@ -26,13 +27,22 @@ pub struct HostSpec {
     pub fixed_dht: bool,
     /// A relay of this size runs beside the node, and the DHT key is fixed.
     pub relay: Option<RelayLimits>,
+    /// The node uses UDP; else relays only.
+    pub udp: bool,
 }
 
 impl HostSpec {
     /// A host at a public address.
     #[must_use]
     pub const fn public(limits: Limits) -> Self {
-        Self { place: Place::PUBLIC, limits, clock: Clock { drift: 0, wall: 0 }, fixed_dht: false, relay: None }
+        Self {
+            place: Place::PUBLIC,
+            limits,
+            clock: Clock { drift: 0, wall: 0 },
+            fixed_dht: false,
+            relay: None,
+            udp: true,
+        }
     }
 }
 
@@ -44,6 +54,7 @@ pub(super) struct Host {
     pub(super) clock: Clock,
     pub(super) fixed_dht: bool,
     pub(super) relay: Option<RelayLimits>,
+    pub(super) udp: bool,
     /// The long-term key of its node.
     pub(super) identity: Option<PublicKey>,
     /// How often its node was started.
@@ -98,6 +109,8 @@ pub(super) struct NodeHost {
     pub(super) persists: u32,
     /// The application reads events.
     pub(super) reading: bool,
+    /// The node's connections.
+    pub(super) sockets: Sockets,
     /// The relay in the same process.
     pub(super) relay: Option<Box<RelayHost>>,
 }

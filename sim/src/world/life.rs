@@ -2,6 +2,7 @@
 
 use super::clock::{Clock, Running};
 use super::host::{Host, HostSpec, Kind, NodeHost, Power, Saved};
+use super::sockets::Sockets;
 use super::{LABEL_DHT, LABEL_IDENTITY, LABEL_NODE, LABEL_TAMPER, Tamper, World};
 use crate::net::Place;
 use crate::observe::{Change, HostId, Observation, Tap, Truth};
@@ -34,6 +35,7 @@ impl<T: Tap> World<T> {
         let id = self.wire.net.attach(&spec.place);
         let mut host = Host::new(Kind::Nothing, spec.limits, spec.clock);
         (host.fixed_dht, host.relay) = (spec.fixed_dht || spec.relay.is_some(), spec.relay);
+        host.udp = spec.udp;
         self.hosts.push(host);
         self.joined(id, true);
         self.start(id, secret, nospam, |_, _| {});
@@ -53,7 +55,7 @@ impl<T: Tap> World<T> {
     /// When the storage is too small for a node: a mistake of the test.
     pub fn settle(&mut self, id: HostId, spec: &HostSpec) {
         let host = &mut self.hosts[id as usize];
-        (host.limits, host.clock, host.relay) = (spec.limits, spec.clock, spec.relay);
+        (host.limits, host.clock, host.relay, host.udp) = (spec.limits, spec.clock, spec.relay, spec.udp);
         host.fixed_dht = spec.fixed_dht || spec.relay.is_some();
         let (secret, nospam) = self.fresh_identity(id);
         self.joined(id, true);
@@ -87,7 +89,7 @@ impl<T: Tap> World<T> {
         let (seed, relay) = (self.seed, host.relay);
         let fixed = || SecretKey::generate(&mut SimRng::fork(seed, &[LABEL_DHT, u64::from(id)]));
         let dht_secret = host.fixed_dht.then(fixed);
-        let config = Config { secret, nospam, dht_secret, info };
+        let config = Config { dht_secret, info, udp: host.udp, ..Config::new(secret, nospam) };
         let running = Running::new(self.now, host.clock.drift);
         let local = running.local(self.now);
         let Ok(mut node) = Node::new(config, Storage::heap(&host.limits), parts, local) else {
@@ -116,6 +118,7 @@ impl<T: Tap> World<T> {
             heard: Vec::new(),
             persists: 0,
             reading: true,
+            sockets: Sockets::default(),
             relay: None,
         }));
         if let Some(limits) = relay {
@@ -173,7 +176,7 @@ impl<T: Tap> World<T> {
         let node = self.try_node(id)?;
         let clock = self.hosts[id as usize].clock;
         let texts = |_| FriendTexts::default();
-        node.save(unix(self.now, clock), Vec::new(), texts, core::iter::empty(), core::iter::empty()).ok()
+        node.save(unix(self.now, clock), Vec::new(), texts, node.known_relays(), core::iter::empty()).ok()
     }
 
     fn end(&mut self, id: HostId, how: Change) {
@@ -228,6 +231,7 @@ impl<T: Tap> World<T> {
         self.changed(id, Change::Resumed);
         self.thaw_streams(id);
         self.awake(id);
+        self.hear_of_lost_streams(id);
     }
 
     fn thaw_streams(&mut self, id: HostId) {
@@ -346,6 +350,7 @@ impl Host {
             identity: None,
             fixed_dht: false,
             relay: None,
+            udp: true,
             starts: 0,
             deadline: Instant::FAR,
             armed: Instant::FAR,

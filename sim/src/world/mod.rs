@@ -37,7 +37,8 @@ use bluering_core::driver::Scratch;
 use bluering_core::time::Instant;
 use bluering_core::wire::NodeInfo;
 use bluering_core::{
-    Connection, DATAGRAM_MAX, Disposition, Endpoint, Frame, FriendId, Limits, MessageId, MessageKind, Node, SendError,
+    Connection, DATAGRAM_MAX, Disposition, Endpoint, Frame, FriendId, Limits, MessageId, MessageKind, Node, RelayHost,
+    SendError,
 };
 use core::time::Duration;
 use host::{Host, Kind, Power};
@@ -262,6 +263,11 @@ impl<T: Tap> World<T> {
     pub fn bootstrap(&mut self, id: HostId, through: HostId) {
         let info = self.info(through);
         self.with(id, |node, now| node.bootstrap(now, info));
+    }
+
+    /// Tells `id` of a relay, whose address has one of [`RELAY_PORTS`].
+    pub fn add_relay(&mut self, id: HostId, relay: NodeInfo) {
+        self.with(id, |node, now| node.add_relay(now, relay.key, RelayHost::At(relay.at)));
     }
 
     /// Sends a friend request from `a` to `b`.

@@ -2,10 +2,13 @@
 
 use super::heard::friend_of;
 use super::host::NodeHost;
+use super::sockets::Sockets;
 use super::wire::{Outgoing, Wire};
-use super::{BUSY, Heard, World};
-use crate::observe::{HostId, Observation, Tap};
+use super::{BUSY, Heard, StreamDesk, World};
+use crate::net::{ConnId, Side};
+use crate::observe::{HostId, Observation, StreamSeen, Tap};
 use bluering_core::driver::{Ports, Sent, pump};
+use bluering_core::relay::StreamId;
 use bluering_core::time::{Deadline, Instant};
 use bluering_core::{Action, Event, Transmit};
 
@@ -42,6 +45,8 @@ struct Outlet<'a, T> {
     now: Instant,
     tap: &'a mut T,
     wire: &'a mut Wire,
+    desk: &'a mut StreamDesk,
+    sockets: &'a mut Sockets,
     sent: &'a mut (u64, u64),
     peers: &'a [Option<HostId>],
     heard: Option<&'a mut Vec<(Instant, Heard)>>,
@@ -72,8 +77,43 @@ impl<T: Tap> Ports for Outlet<'_, T> {
         Sent::Ok
     }
 
+    fn stream(&mut self, id: StreamId, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        let mut any = false;
+        let Some(socket) = self.sockets.by_id(id) else { return false };
+        let (now, host, conn) = (self.now, self.host, socket.conn);
+        let (streams, tap, digest) = (&mut self.desk.streams, &mut *self.tap, &mut self.wire.digest);
+        let mut send = || {
+            any = socket.send(now, streams, fill, |bytes| {
+                digest.add(&[now.micros(), u64::from(host), conn.0]);
+                see(tap, now, host, conn, StreamSeen::Writes(bytes));
+            });
+        };
+        match self.meter {
+            Some(meter) => (meter.exempt)(&mut send),
+            None => send(),
+        }
+        self.progress |= any;
+        any
+    }
+
     fn action(&mut self, action: Action) {
-        *self.persists += u32::from(action == Action::Persist);
+        self.exempt(|this| match action {
+            Action::Persist => *this.persists += 1,
+            Action::Open { id, to } => {
+                let conn = this.desk.connect(this.now, &this.wire.net, this.host, to);
+                this.sockets.insert(conn, Side::Client, id);
+                see(this.tap, this.now, this.host, conn, StreamSeen::Connects { to });
+            }
+            Action::Close { id } => {
+                if let Some(conn) = this.sockets.by_id(id).map(|socket| socket.conn) {
+                    this.sockets.remove(conn);
+                    this.desk.streams.close(this.now, conn, Side::Client);
+                    see(this.tap, this.now, this.host, conn, StreamSeen::Closes);
+                }
+            }
+            // The enum may grow in core.
+            _ => {}
+        });
     }
 
     fn event_room(&mut self) -> bool {
@@ -93,6 +133,10 @@ impl<T: Tap> Ports for Outlet<'_, T> {
     }
 }
 
+fn see<T: Tap>(tap: &mut T, now: Instant, host: HostId, conn: ConnId, what: StreamSeen<'_>) {
+    tap.observe(now, &Observation::Stream { host, conn, side: Side::Client, what });
+}
+
 impl<T: Tap> World<T> {
     /// Drains a node, and sets its timer. `fed` when it was given anything since the last time.
     pub(super) fn pump(&mut self, id: HostId, fed: bool) {
@@ -102,12 +146,14 @@ impl<T: Tap> World<T> {
         }
         let super::Kind::Node(node) = &mut host.kind else { return };
         node.refresh_peers(&self.keys);
-        let NodeHost { node, running, peers, heard, persists, reading, .. } = &mut **node;
+        let NodeHost { node, running, peers, heard, persists, reading, sockets, .. } = &mut **node;
         let mut outlet = Outlet {
             host: id,
             now: self.now,
             tap: &mut self.tap,
             wire: &mut self.wire,
+            desk: &mut self.desk,
+            sockets,
             sent: &mut host.sent,
             peers,
             heard: self.keep_heard.then_some(heard),
@@ -131,5 +177,6 @@ impl<T: Tap> World<T> {
         assert!(host.strikes < BUSY, "host {id} is busy with {deadline:?}");
         host.deadline = deadline.map_or(Instant::FAR, |due| due.at.max(self.now));
         self.arm(id);
+        self.arm_streams();
     }
 }

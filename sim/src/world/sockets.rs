@@ -58,17 +58,20 @@ impl Socket {
     }
 
     /// Writes what `fill` gives, until that is nothing or the stream has no room. Each piece is shown to `wrote`.
+    /// Whether there was any.
     pub(super) fn send(
         &mut self,
         now: Instant,
         streams: &mut Streams,
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
         mut wrote: impl FnMut(&[u8]),
-    ) {
+    ) -> bool {
+        let mut any = false;
         loop {
             if self.unsent.is_empty() {
                 let mut buffer = [0; BUFFER];
                 let len = fill(&mut buffer);
+                any |= len > 0;
                 self.unsent.extend_from_slice(&buffer[..len]);
             }
             let taken = streams.write(now, self.conn, self.side, &self.unsent);
@@ -77,7 +80,7 @@ impl Socket {
             }
             self.unsent.drain(..taken);
             if taken == 0 || !self.unsent.is_empty() {
-                return;
+                return any;
             }
         }
     }

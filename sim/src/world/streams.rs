@@ -10,11 +10,13 @@
 
 use super::World;
 use super::host::{Kind, Power};
+use super::outlet::{metered, report};
 use super::queue::Due;
 use crate::net::{ConnId, Cut, NatId, Net, Side, StreamEvent, StreamSpec, StreamWhat, Streams};
 use crate::observe::{HostId, Observation, StreamSeen, Tap};
 use crate::rng::SimRng;
 use bluering_core::Endpoint;
+use bluering_core::relay::StreamEnd;
 use bluering_core::time::Instant;
 use core::time::Duration;
 use std::collections::HashMap;
@@ -33,6 +35,8 @@ pub(crate) struct StreamDesk {
     spec: StreamSpec,
     /// Where connections come from that their servers do not know of yet.
     sources: HashMap<ConnId, Endpoint>,
+    /// Streams that hosts lost while they slept.
+    lost: Vec<(HostId, ConnId, Side)>,
     /// The earliest time for which the queue holds a visit.
     armed: Instant,
 }
@@ -41,7 +45,8 @@ impl StreamDesk {
     pub(super) fn new(seed: u64) -> Self {
         let mut streams = Streams::new(SimRng::fork(seed, &[LABEL_STREAMS]));
         streams.drop_host(NOBODY);
-        Self { streams, spec: StreamSpec::PERFECT, sources: HashMap::new(), armed: Instant::FAR }
+        let (sources, lost) = (HashMap::new(), Vec::new());
+        Self { streams, spec: StreamSpec::PERFECT, sources, lost, armed: Instant::FAR }
     }
 
     /// Begins a connection.
@@ -164,7 +169,7 @@ impl<T: Tap> World<T> {
         match (kind, side) {
             (true, _) => self.act(id, |actor, cx| actor.on_stream(cx, event)),
             (false, Side::Server) => self.relay_hears(event),
-            (false, Side::Client) => {}
+            (false, Side::Client) => self.node_hears(event),
         }
     }
 
@@ -177,12 +182,77 @@ impl<T: Tap> World<T> {
         }
     }
 
-    /// Tells a node or relay that a stream of its own is gone.
+    /// Tells a node or relay that a stream of its own is gone: when it sleeps, as soon as it wakes.
     fn lost_stream(&mut self, id: HostId, conn: ConnId, side: Side) {
+        if self.hosts[id as usize].power != Power::On {
+            return self.desk.lost.push((id, conn, side));
+        }
         match side {
             Side::Server => self.relay_loses(id, conn),
-            Side::Client => {}
+            Side::Client => self.node_loses(id, conn),
         }
+    }
+
+    /// A host that wakes hears of the streams that it has lost.
+    pub(super) fn hear_of_lost_streams(&mut self, id: HostId) {
+        let (mine, others) = core::mem::take(&mut self.desk.lost).into_iter().partition(|(host, ..)| *host == id);
+        self.desk.lost = others;
+        let mine: Vec<(HostId, ConnId, Side)> = mine;
+        mine.into_iter().for_each(|(_, conn, side)| self.lost_stream(id, conn, side));
+    }
+
+    /// Something happened to a connection of a node.
+    fn node_hears(&mut self, event: &StreamEvent) {
+        let (now, id, conn) = (self.now, event.host, event.conn);
+        let Some(host) = self.hosts[id as usize].node_mut() else { return };
+        let Some(socket) = host.sockets.get(conn) else {
+            // The node has closed it.
+            self.desk.streams.abort(now, conn, Side::Client);
+            return self.arm_streams();
+        };
+        let (local, node, stream) = (host.running.local(now), &mut host.node, socket.id);
+        let meter = self.meter.as_ref();
+        let taken = match &event.what {
+            StreamWhat::Opened { .. } => metered(meter, || node.stream_opened(local, stream)),
+            StreamWhat::Data(bytes) => {
+                let mut taken = 0;
+                socket.receive(bytes, |stream, bytes| {
+                    let mut used = 0;
+                    taken = metered(meter, || used = node.handle_stream(local, stream, bytes));
+                    used
+                });
+                taken
+            }
+            StreamWhat::Writable => {
+                let tap = &mut self.tap;
+                socket.send(now, &mut self.desk.streams, &mut |_| 0, |bytes| {
+                    let what = StreamSeen::Writes(bytes);
+                    tap.observe(now, &Observation::Stream { host: id, conn, side: Side::Client, what });
+                });
+                metered(meter, || node.stream_ready(local, stream))
+            }
+            StreamWhat::Closed | StreamWhat::Reset => return self.node_stream_ended(id, conn, StreamEnd::Ended),
+            StreamWhat::TimedOut => return self.node_stream_ended(id, conn, StreamEnd::TimedOut),
+            StreamWhat::Refused => return self.node_stream_ended(id, conn, StreamEnd::Refused),
+        };
+        report(&mut self.tap, now, id, taken);
+        self.pump(id, true);
+    }
+
+    fn node_loses(&mut self, id: HostId, conn: ConnId) {
+        self.node_stream_ended(id, conn, StreamEnd::Unreachable);
+    }
+
+    fn node_stream_ended(&mut self, id: HostId, conn: ConnId, why: StreamEnd) {
+        let now = self.now;
+        self.desk.streams.close(now, conn, Side::Client);
+        if let Some(host) = self.hosts[id as usize].node_mut()
+            && let Some(stream) = host.sockets.remove(conn)
+        {
+            host.node.stream_closed(host.running.local(now), stream, why);
+            self.pump(id, true);
+        }
+        self.arm_streams();
     }
 
     /// A host is on the network again, or at another address: its actor starts anew.
