@@ -169,6 +169,8 @@ pub enum StreamSeen<'a> {
     Connects {
         /// Where to.
         to: Endpoint,
+        /// Who is there.
+        host: Option<HostId>,
     },
     /// A node or relay writes.
     Writes(&'a [u8]),

@@ -72,6 +72,135 @@ fn meets(world: &mut Net, a: HostId, b: HostId) -> Option<Duration> {
     world.run_until(2 * MINUTE, |w| w.are_connected(a, b)).then(|| world.now().since(start))
 }
 
+/// How long it takes until each has heard something new of the other.
+fn exchange(world: &mut Net, a: HostId, b: HostId) -> Option<Duration> {
+    let start = world.now();
+    world.tap.came.clear();
+    for _ in 0..6000 {
+        for (from, to) in [(a, b), (b, a)] {
+            // Refused as long as the friend is offline.
+            let _ = world.say(from, to, b"are you there?");
+        }
+        world.run_for(20 * MILLI);
+        if [a, b].iter().all(|who| world.tap.came.iter().any(|(_, host)| host == who)) {
+            let first = |who: HostId| world.tap.came.iter().find(|(_, host)| *host == who).map(|(at, _)| *at);
+            return Some(first(a).max(first(b))?.since(start));
+        }
+    }
+    None
+}
+
+/// The longest time without a message in either direction, while both talk without end and something happens after a
+/// second.
+fn gap(world: &mut Net, a: HostId, b: HostId, what: impl FnOnce(&mut Net)) -> Duration {
+    let (mut what, start) = (Some(what), world.now());
+    world.tap.came.clear();
+    for round in 0..1500 {
+        if round == 50
+            && let Some(what) = what.take()
+        {
+            what(world);
+        }
+        let _ = world.say(a, b, b"one");
+        let _ = world.say(b, a, b"two");
+        world.run_for(20 * MILLI);
+    }
+    let end = world.now();
+    let longest = |who: HostId| {
+        let times = world.tap.came.iter().filter(|(_, host)| *host == who).map(|(at, _)| *at);
+        let times: Vec<Instant> = [start].into_iter().chain(times).chain([end]).collect();
+        times.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+    };
+    longest(a).max(longest(b))
+}
+
+/// Two friends who have talked for a while.
+fn friends(seed: u64, ways: [bool; 2]) -> (Net, HostId, HostId) {
+    let mut world = network(seed);
+    let ids = ways.map(|udp| person(&mut world, &if udp { Place::PUBLIC } else { Place::TCP_ONLY }, udp));
+    let [a, b] = ids;
+    let _ = world.befriend(a, b);
+    assert!(meets(&mut world, a, b).is_some());
+    world.run_for(20 * SECOND);
+    (world, a, b)
+}
+
+/// The median and the longest of several runs.
+fn times(name: &str, measure: impl Fn(u64) -> Option<Duration>) -> Duration {
+    let mut all: Vec<Duration> = (1..6).map(|seed| measure(seed).unwrap_or(120 * SECOND)).collect();
+    all.sort_unstable();
+    println!("| {name} | {} ms | {} ms |", all[2].as_millis(), all[4].as_millis());
+    all[4]
+}
+
+const TCP: [bool; 2] = [false; 2];
+const UDP: [bool; 2] = [true; 2];
+const MIXED: [bool; 2] = [false, true];
+
+fn add_to_online(seed: u64, ways: [bool; 2]) -> Option<Duration> {
+    let mut world = network(seed);
+    let [a, b] = ways.map(|udp| person(&mut world, &if udp { Place::PUBLIC } else { Place::TCP_ONLY }, udp));
+    world.run_for(5 * SECOND);
+    let _ = world.befriend(a, b);
+    meets(&mut world, a, b)
+}
+
+fn restart_to_online(seed: u64, ways: [bool; 2]) -> Option<Duration> {
+    let (mut world, a, b) = friends(seed, ways);
+    world.stop(a);
+    world.run_for(5 * SECOND);
+    world.restart(a, bluering_sim::world::SavedState::Current, &[]);
+    enter(&mut world, a);
+    exchange(&mut world, a, b)
+}
+
+fn resume(seed: u64, ways: [bool; 2], counted: bool) -> Option<Duration> {
+    let (mut world, a, b) = friends(seed, ways);
+    world.suspend(a);
+    world.run_for(10 * MINUTE);
+    world.resume(a, counted);
+    exchange(&mut world, a, b)
+}
+
+fn moves(seed: u64, ways: [bool; 2], unnoticed: bool) -> Option<Duration> {
+    let (mut world, a, b) = friends(seed, ways);
+    let place = if ways[0] { Place::PUBLIC } else { Place::TCP_ONLY };
+    Some(gap(
+        &mut world,
+        a,
+        b,
+        |world| {
+            if unnoticed { world.move_unnoticed(a, &place) } else { world.move_to(a, &place) }
+        },
+    ))
+}
+
+fn udp_dies(seed: u64, who: usize) -> Option<Duration> {
+    let (mut world, a, b) = friends(seed, UDP);
+    let host = [a, b][who];
+    Some(gap(&mut world, a, b, |world| world.net_mut().set_udp(host, false)))
+}
+
+/// For the table in the README: `cargo test -p bluering-sim --test reach -- --nocapture`.
+#[test]
+fn how_long_it_takes() {
+    println!("| what | median | longest |");
+    times("TCP only, add to both online", |seed| add_to_online(seed, TCP));
+    times("TCP only and UDP, add to both online", |seed| add_to_online(seed, MIXED));
+    times("UDP, add to both online", |seed| add_to_online(seed, UDP));
+    times("TCP only, restart to both online", |seed| restart_to_online(seed, TCP));
+    times("UDP, restart to both online", |seed| restart_to_online(seed, UDP));
+    times("UDP dies, gap in messages", |seed| udp_dies(seed, (seed % 2) as usize));
+    times("UDP, resume after 10 minutes, clock counts on", |seed| resume(seed, UDP, true));
+    times("UDP, resume after 10 minutes, clock stood still", |seed| resume(seed, UDP, false));
+    times("TCP only, resume after 10 minutes, clock counts on", |seed| resume(seed, TCP, true));
+    times("TCP only, resume after 10 minutes, clock stood still", |seed| resume(seed, TCP, false));
+    times("UDP, move, gap in messages", |seed| moves(seed, UDP, false));
+    times("UDP, move unnoticed, gap in messages", |seed| moves(seed, UDP, true));
+    times("TCP only, move, gap in messages", |seed| moves(seed, TCP, false));
+    times("TCP only, move unnoticed, gap in messages", |seed| moves(seed, TCP, true));
+}
+
 #[test]
 fn without_udp_they_meet() {
     for (udp_a, udp_b) in [(false, false), (false, true)] {

@@ -1,7 +1,7 @@
 //! All oracles of a run.
 
 use super::{Allocations, Amplification, Conservation, Delivery, Idle, Nonces, OnionPrivacy, Oracle, Secrecy};
-use super::{Tables, Timers};
+use super::{Privacy, Private, Tables, Timers};
 
 /// What the oracles of a run must know of it.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +10,8 @@ pub struct Settings {
     pub needles: Vec<Vec<u8>>,
     /// What a node may send in the quiet phase; `None` demands nothing.
     pub idle: Option<IdleBudget>,
+    /// Hosts that have no UDP, or a proxy.
+    pub private: Vec<Private>,
 }
 
 /// Datagrams per second that an idle node may send.
@@ -36,6 +38,9 @@ pub fn all(settings: &Settings) -> Vec<Box<dyn Oracle>> {
         Box::new(Timers::default()),
         Box::new(Conservation::default()),
     ];
+    if !settings.private.is_empty() {
+        oracles.push(Box::new(Privacy::new(&settings.private)));
+    }
     if let Some(budget) = settings.idle {
         oracles.push(Box::new(Idle::new(budget)));
     }

@@ -16,6 +16,7 @@ mod liveness;
 mod nonces;
 mod onion;
 mod per_host;
+mod privacy;
 mod probes;
 mod secrecy;
 mod tables;
@@ -32,6 +33,7 @@ pub use liveness::{Online, OnlineTimes};
 pub use nonces::Nonces;
 pub use onion::OnionPrivacy;
 pub use per_host::PerHost;
+pub use privacy::{Privacy, Private};
 pub use probes::{Count, Probe, Probes};
 pub use secrecy::Secrecy;
 pub use tables::{Peak, Peaks, Tables};
@@ -129,6 +131,8 @@ pub enum Rule {
     Determinism,
     /// Nothing panics.
     Panic,
+    /// Who has no UDP never sends a datagram, and who has a proxy connects nowhere else.
+    Privacy,
 }
 
 /// A rule that was broken.

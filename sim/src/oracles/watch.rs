@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn an_honest_run_breaks_no_rule() {
         let idle = Some(IdleBudget { own: 5, answers: 20 });
-        let mut world = watched(all(&Settings { needles: vec![b"~secret~".to_vec()], idle }));
+        let mut world = watched(all(&Settings { needles: vec![b"~secret~".to_vec()], idle, private: Vec::new() }));
         world.suite().keep_ledger();
         let counter = Rc::new(RefCell::new(Counter::default()));
         world.tap.sinks.push(Box::new(Rc::clone(&counter)));

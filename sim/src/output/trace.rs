@@ -114,7 +114,7 @@ fn stream(conn: ConnId, side: Side, what: StreamSeen<'_>) -> String {
         Side::Server => "server",
     };
     let what = match what {
-        StreamSeen::Connects { to } => format!("connects to {to}"),
+        StreamSeen::Connects { to, .. } => format!("connects to {to}"),
         StreamSeen::Writes(bytes) => format!("writes {} bytes", bytes.len()),
         StreamSeen::Closes => "closes".to_owned(),
         StreamSeen::Hears(StreamWhat::Opened { peer, port }) => format!("is open, to host {peer}, port {port}"),

@@ -7,7 +7,7 @@
 mod reach;
 mod swarm;
 
-pub use reach::expected;
+pub use reach::{Meeting, expected, meeting};
 pub use swarm::{Family, stream_spec, swarm};
 
 use crate::actors::ProxySpec;
@@ -15,7 +15,7 @@ use crate::adversaries::Strategy;
 use crate::crypto::Strength;
 use crate::net::{Cut, LinkSpec, NatId, NatSpec, Place, Region, StreamSpec};
 use crate::observe::HostId;
-use crate::oracles::IdleBudget;
+use crate::oracles::{IdleBudget, Private};
 use crate::world::{Clock, SavedState, Tamper};
 use bluering_core::Limits;
 use bluering_core::relay::server::RelayLimits;
@@ -343,6 +343,13 @@ impl Plan {
     #[must_use]
     pub fn clients(&self) -> Vec<HostId> {
         self.of_role(|role| matches!(role, Role::Client))
+    }
+
+    /// The hosts without UDP, which must not be heard there.
+    #[must_use]
+    pub fn private_hosts(&self) -> Vec<Private> {
+        let hosts = (0..).zip(&self.hosts).filter(|(_, host)| !host.udp);
+        hosts.map(|(id, _)| Private { host: id, proxy: None }).collect()
     }
 
     fn of_role(&self, wanted: impl Fn(&Role) -> bool) -> Vec<HostId> {

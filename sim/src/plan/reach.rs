@@ -1,7 +1,7 @@
 //! Who can reach whom, as the NATs say.
 
-use super::{Plan, Role};
-use crate::net::{Dependence, NatSpec, Reach, V4, V6, reach};
+use super::{HostPlan, Plan, Role};
+use crate::net::{Dependence, NatSpec, Reach, Tcp, V4, V6, reach};
 use crate::observe::HostId;
 use std::collections::BTreeSet;
 
@@ -26,6 +26,36 @@ pub fn expected(plan: &Plan, a: HostId, b: HostId) -> Reach {
     if rank(v6) < rank(v4) { v6 } else { v4 }
 }
 
+/// How two friends talk in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meeting {
+    /// At least one of them can just send.
+    Direct,
+    /// Both must send to each other (hole punching).
+    Punched,
+    /// Through a relay.
+    Relayed,
+    /// Not at all.
+    Never,
+}
+
+/// What is to be expected of two hosts who know relays, or none. Who has a relay can be met there by whoever has any.
+#[must_use]
+pub fn meeting(plan: &Plan, a: HostId, b: HostId, gone: &BTreeSet<u32>) -> Meeting {
+    let hosts = [a, b].map(|id| &plan.hosts[id as usize]);
+    let reach = if hosts.iter().all(|host| host.udp) { expected(plan, a, b) } else { Reach::Unreachable };
+    let has_relay = |host: &&HostPlan| {
+        let honest = |id: &HostId| !gone.contains(id) && plan.hosts[*id as usize].relay.is_some();
+        host.place.tcp != Tcp::Blocked && host.relays.iter().any(honest)
+    };
+    match reach {
+        Reach::Direct => Meeting::Direct,
+        Reach::Punched => Meeting::Punched,
+        Reach::Unreachable if hosts.iter().all(has_relay) => Meeting::Relayed,
+        Reach::Unreachable => Meeting::Never,
+    }
+}
+
 /// The pairs of friends, with what is to be expected of each.
 impl Plan {
     /// Pairs that must meet when the hosts `gone` never come: clients who can reach each other, and who have a way into
@@ -38,7 +68,7 @@ impl Plan {
             comes && host.through.iter().any(|way| !gone.contains(way))
         };
         let pairs = self.friends.iter().copied();
-        pairs.filter(|(a, b)| can(*a) && can(*b) && expected(self, *a, *b) != Reach::Unreachable).collect()
+        pairs.filter(|(a, b)| can(*a) && can(*b) && meeting(self, *a, *b, gone) != Meeting::Never).collect()
     }
 }
 

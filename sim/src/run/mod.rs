@@ -80,7 +80,8 @@ struct Run<'p> {
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan, options: Options) -> Self {
         let Options { overrides, meter, sinks, blind } = options;
-        let settings = Settings { needles: vec![plan.marker().to_vec()], idle: plan.demands.idle };
+        let private = plan.private_hosts();
+        let settings = Settings { needles: vec![plan.marker().to_vec()], idle: plan.demands.idle, private };
         let oracles = if blind { Vec::new() } else { all(&settings) };
         let mut watch = Watch::new(oracles, &plan.reachable_pairs(&overrides.hosts));
         watch.sinks = sinks;
@@ -243,12 +244,21 @@ impl<'p> Run<'p> {
         if let (Strategy::Sybil(sybil), Some(node)) = (&mut strategy, target) {
             sybil.target = node.tox_id().public_key.0;
         }
+        if let (Strategy::RelayAbuse(abuse), Some(node)) = (&mut strategy, target) {
+            abuse.victim = Some(node.dht_key().0);
+        }
         if let Strategy::FalseRelay(relay) = &strategy {
             let key = relay.key(self.world.suite());
             self.relay_lines.insert(id, NodeInfo { key, at: self.world.net().address(id) });
         }
         let actor = strategy.actor(&self.ways_in(id), &self.world.suite().for_adversaries());
         self.world.settle_actor(id, actor);
+        for client in 0..self.world.len() {
+            let knows = self.plan.hosts[client as usize].relays.contains(&id);
+            if knows && self.world.try_node(client).is_some() {
+                self.tell_relays(client);
+            }
+        }
     }
 
     /// The bootstrap lines that a host has, each in a family that it can use.

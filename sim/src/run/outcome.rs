@@ -4,6 +4,7 @@ use crate::observe::HostId;
 use crate::oracles::{OnlineTimes, Peaks, Probe, Violation, Watch};
 use crate::plan::Plan;
 use crate::world::World;
+use bluering_core::Connection;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -32,6 +33,8 @@ pub struct Outcome {
     pub peaks: Peaks,
     /// Whether each pair of friends is online at the end.
     pub pairs: Vec<(HostId, HostId, bool)>,
+    /// How the two of each pair see each other at the end; when they do not agree, the worse of it.
+    pub links: Vec<Connection>,
 }
 
 impl Outcome {
@@ -42,6 +45,7 @@ impl Outcome {
             probes.insert(Probe::Tampered.name(), world.tampered());
         }
         let pairs = plan.friends.iter().map(|(a, b)| (*a, *b, world.are_connected(*a, *b))).collect();
+        let links = plan.friends.iter().map(|(a, b)| worse(world.link(*a, *b), world.link(*b, *a))).collect();
         Self {
             nodes: plan.hosts.len() as u32,
             took: world.now().since(super::START),
@@ -54,6 +58,15 @@ impl Outcome {
             probes,
             peaks: watch.peaks.clone(),
             pairs,
+            links,
         }
+    }
+}
+
+const fn worse(a: Connection, b: Connection) -> Connection {
+    match (a, b) {
+        (Connection::None, _) | (_, Connection::None) => Connection::None,
+        (Connection::Tcp, _) | (_, Connection::Tcp) => Connection::Tcp,
+        (Connection::Udp, Connection::Udp) => Connection::Udp,
     }
 }

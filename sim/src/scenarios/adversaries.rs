@@ -1,9 +1,11 @@
 //! Worlds with somebody in them who means ill.
 
-use super::{SETTLE, Scenario, Size, befriend_some, chat, town};
+use super::{SETTLE, Scenario, Size, befriend_some, chat, relay_town, town};
+use crate::adversaries::{AbuseKind, FalseRelay, RelayAbuse, RelayLie};
 use crate::adversaries::{Announces, Flood, FloodKind, Liar, Mutate, Replay, Strategy, Sybil};
 use crate::choices::Choices;
 use crate::plan::{Family, Plan, swarm};
+use core::time::Duration;
 
 pub(super) const FLOOD: Scenario = Scenario {
     name: "adversary-flood",
@@ -26,6 +28,14 @@ pub(super) const MUTATE: Scenario = Scenario {
     about: "Everything that is overheard comes again, whole or with one thing changed.",
     size: Size { nodes: 6, minutes: 2 },
     plan: mutate,
+    table: None,
+};
+
+pub(super) const RELAY: Scenario = Scenario {
+    name: "adversary-relay",
+    about: "Relays that lie, tamper, delay or drop, and clients that misuse the honest ones, among people who need relays.",
+    size: Size { nodes: 7, minutes: 2 },
+    plan: relay,
     table: None,
 };
 
@@ -76,6 +86,41 @@ fn mutate(choices: &mut Choices, size: Size) -> Plan {
         plan.add_adversary(Strategy::Replay(Replay { at_once, ..Replay::default() }), None);
     }
     finish(choices, plan, size)
+}
+
+fn relay(choices: &mut Choices, size: Size) -> Plan {
+    let mut plan = relay_town(choices, size.nodes, 500_000);
+    befriend_some(choices, &mut plan, 2);
+    let clients = plan.clients();
+    for _ in 0..choices.between(0, 2, "false relays") {
+        let false_relay = FalseRelay { seed: choices.word("relay seed"), lie: lie(choices) };
+        let id = plan.add_adversary(Strategy::FalseRelay(false_relay), None);
+        for client in &clients {
+            plan.hosts[*client as usize].relays.push(id);
+        }
+    }
+    for _ in 0..choices.between(0, 2, "abusers") {
+        let kind = *choices.pick(&AbuseKind::ALL, "kind");
+        let (conns, per_second) = (*choices.pick(&[1, 10, 100], "conns"), *choices.pick(&[5, 20], "rate"));
+        let victim = Some(*choices.pick(&clients, "victim"));
+        plan.add_adversary(Strategy::RelayAbuse(RelayAbuse { kind, conns, per_second, victim: None }), victim);
+    }
+    finish(choices, plan, size)
+}
+
+fn lie(choices: &mut Choices) -> RelayLie {
+    let ppm = choices.between(1, 1_000_000, "how often") as u32;
+    let by = choices.span(Duration::from_millis(100), Duration::from_secs(5), "hold");
+    let lies = [
+        RelayLie::WrongIds,
+        RelayLie::FalsePresence,
+        RelayLie::Tampers(ppm),
+        RelayLie::Delays(by),
+        RelayLie::Drops(ppm),
+        RelayLie::Silent,
+        RelayLie::Garbage,
+    ];
+    *choices.pick(&lies, "lie")
 }
 
 fn honest(choices: &mut Choices, size: Size) -> Plan {

@@ -7,10 +7,12 @@ mod crowd;
 mod flash_crowd;
 mod handshake;
 mod lossy_mobile;
+mod moving;
 mod nat_matrix;
 mod onion_privacy;
 mod pair;
 mod partition;
+mod relayed;
 mod soak;
 mod suspend;
 mod tiny_tables;
@@ -19,6 +21,7 @@ use crate::choices::Choices;
 use crate::net::Place;
 use crate::observe::HostId;
 use crate::plan::{Deed, DeedKind, Plan};
+use crate::rng::Ppm;
 use crate::run::Outcome;
 use crate::world::Clock;
 use core::time::Duration;
@@ -65,7 +68,7 @@ impl Size {
 }
 
 /// All scenarios.
-pub const ALL: [Scenario; 16] = [
+pub const ALL: [Scenario; 22] = [
     pair::SCENARIO,
     handshake::SCENARIO,
     crowd::SCENARIO,
@@ -82,6 +85,12 @@ pub const ALL: [Scenario; 16] = [
     onion_privacy::SCENARIO,
     tiny_tables::SCENARIO,
     soak::SCENARIO,
+    relayed::TCP_ONLY,
+    relayed::UDP_BLOCKED,
+    relayed::RELAY_DIES,
+    moving::SLEEPER,
+    moving::ROAMER,
+    adversaries::RELAY,
 ];
 
 /// In this time a small network has formed and its friends have met.
@@ -105,6 +114,21 @@ fn town(choices: &mut Choices, nodes: u32) -> Plan {
     }
     for _ in servers..nodes.max(2) {
         plan.add_client(Place::PUBLIC);
+    }
+    plan
+}
+
+/// The same with at least two bootstrap nodes, which are relays too. So many clients of a million use no UDP.
+fn relay_town(choices: &mut Choices, nodes: u32, without_udp: Ppm) -> Plan {
+    let mut plan = Plan::new(choices.word("seed"));
+    plan.backbone = choices.span(Duration::from_millis(1), Duration::from_millis(150), "backbone");
+    let servers = (nodes / SHARE).clamp(2, 20);
+    for _ in 0..servers {
+        plan.add_relay();
+    }
+    for _ in servers..nodes.max(servers + 2) {
+        let client = plan.add_client(Place::PUBLIC);
+        plan.hosts[client as usize].udp = !choices.chance(without_udp, "without UDP");
     }
     plan
 }

@@ -2,14 +2,16 @@
 
 use super::{Scenario, Size, Table};
 use crate::choices::Choices;
-use crate::net::{Dependence, NatSpec, Place, Reach, V4, V6};
-use crate::plan::{NatPlan, Plan, expected};
+use crate::net::{Dependence, NatSpec, Place, V4, V6};
+use crate::plan::{Meeting, NatPlan, Plan, meeting};
 use crate::run::Outcome;
+use bluering_core::Connection;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "nat-matrix",
-    about: "A pair of friends behind every pair of NATs: who meets directly, by punching, or not at all.",
+    about: "A pair of friends behind every pair of NATs, and relays: who meets directly, by punching, or by relay.",
     size: Size { nodes: 0, minutes: 2 },
     plan,
     table: Some(table),
@@ -34,7 +36,7 @@ fn pairs() -> Vec<(usize, usize)> {
 fn plan(choices: &mut Choices, size: Size) -> Plan {
     let mut plan = Plan::new(choices.word("seed"));
     for _ in 0..4 {
-        let id = plan.add_bootstrap();
+        let id = plan.add_relay();
         // Both families, so that those with IPv6 only meet the others' nodes.
         plan.hosts[id as usize].place.v6 = V6::Public;
     }
@@ -74,13 +76,16 @@ fn table(plan: &Plan, outcome: &Outcome) -> Table {
     for row in &mut rows {
         row.resize(kinds.len() + 1, String::new());
     }
-    for ((row, column), (a, b, online)) in pairs().into_iter().zip(&outcome.pairs) {
-        let word = match (expected(plan, *a, *b), online) {
-            (Reach::Direct, true) => "direct",
-            (Reach::Punched, true) => "punched",
-            (Reach::Unreachable, false) => "-",
-            (Reach::Unreachable, true) => "UNEXPECTED",
-            (Reach::Direct | Reach::Punched, false) => "MISSED",
+    for ((row, column), ((a, b, _), link)) in pairs().into_iter().zip(outcome.pairs.iter().zip(&outcome.links)) {
+        let word = match (meeting(plan, *a, *b, &BTreeSet::new()), link) {
+            (Meeting::Direct, Connection::Udp) => "direct",
+            (Meeting::Punched, Connection::Udp) => "punched",
+            (Meeting::Relayed, Connection::Tcp) => "relayed",
+            (Meeting::Never, Connection::None) => "-",
+            (Meeting::Direct | Meeting::Punched, Connection::Tcp) => "RELAYED",
+            (Meeting::Relayed | Meeting::Never, Connection::Udp) => "DIRECT",
+            (Meeting::Never, Connection::Tcp) => "UNEXPECTED",
+            (Meeting::Direct | Meeting::Punched | Meeting::Relayed, Connection::None) => "MISSED",
         };
         rows[row][column + 1] = word.to_string();
         rows[column][row + 1] = word.to_string();

@@ -306,11 +306,14 @@ impl<T: Tap> World<T> {
     /// Whether `a` and `b` both see the other online.
     #[must_use]
     pub fn are_connected(&self, a: HostId, b: HostId) -> bool {
-        let sees = |x, y| {
-            let friend = self.friend(x, y).and_then(|friend| self.try_node(x)?.friend(friend));
-            friend.is_some_and(|friend| friend.connection != Connection::None)
-        };
-        sees(a, b) && sees(b, a)
+        self.link(a, b) != Connection::None && self.link(b, a) != Connection::None
+    }
+
+    /// How `a` sees `b`.
+    #[must_use]
+    pub fn link(&self, a: HostId, b: HostId) -> Connection {
+        let friend = self.friend(a, b).and_then(|friend| self.try_node(a)?.friend(friend));
+        friend.map_or(Connection::None, |friend| friend.connection)
     }
 
     /// Whether a host works now: it is not asleep and its cable is not pulled.

@@ -102,7 +102,13 @@ impl<T: Tap> Ports for Outlet<'_, T> {
             Action::Open { id, to } => {
                 let conn = this.desk.connect(this.now, &this.wire.net, this.host, to);
                 this.sockets.insert(conn, Side::Client, id);
-                see(this.tap, this.now, this.host, conn, StreamSeen::Connects { to });
+                see(
+                    this.tap,
+                    this.now,
+                    this.host,
+                    conn,
+                    StreamSeen::Connects { to, host: this.wire.net.host_at(to.ip()) },
+                );
             }
             Action::Close { id } => {
                 if let Some(conn) = this.sockets.by_id(id).map(|socket| socket.conn) {

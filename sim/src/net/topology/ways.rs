@@ -44,6 +44,12 @@ impl Tcp {
 }
 
 impl Net {
+    /// The host with a public address.
+    #[must_use]
+    pub fn host_at(&self, ip: IpAddr) -> Option<HostId> {
+        self.public.get(&ip).copied().and_then(Owner::host)
+    }
+
     /// The way of a byte stream to an address; `None` when nothing answers. NATs and firewalls let streams out, and none
     /// in.
     #[must_use]
