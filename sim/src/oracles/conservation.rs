@@ -8,7 +8,15 @@ use bluering_core::time::Instant;
 /// Counts what each node did with its datagrams, and compares with the node's own counters.
 #[derive(Clone, Debug, Default)]
 pub struct Conservation {
-    counts: PerHost<Counts>,
+    counts: PerHost<Seen>,
+}
+
+/// What was seen of a host since its node's last start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    counts: Counts,
+    /// It has used streams.
+    streams: bool,
 }
 
 /// Since the last start of the host's node.
@@ -27,9 +35,9 @@ impl Oracle for Conservation {
 
     fn observe(&mut self, _: Instant, seen: &Observation<'_>, _: &mut Findings) {
         match seen {
-            Observation::Sent { packet, .. } => self.counts.at(packet.from).went += 1,
+            Observation::Sent { packet, .. } => self.counts.at(packet.from).counts.went += 1,
             Observation::Handled { host, disposition, .. } => {
-                let counts = self.counts.at(*host);
+                let counts = &mut self.counts.at(*host).counts;
                 counts.came += 1;
                 match disposition {
                     Disposition::Consumed => {}
@@ -37,7 +45,8 @@ impl Oracle for Conservation {
                     Disposition::Dropped(_) => counts.dropped += 1,
                 }
             }
-            Observation::Started { host, .. } => *self.counts.at(*host) = Counts::default(),
+            Observation::Started { host, .. } => *self.counts.at(*host) = Seen::default(),
+            Observation::Stream { host, .. } => self.counts.at(*host).streams = true,
             Observation::Joined { .. }
             | Observation::Changed { .. }
             | Observation::Lost { .. }
@@ -46,7 +55,6 @@ impl Oracle for Conservation {
             | Observation::Sleeps { .. }
             | Observation::Allocated { .. }
             | Observation::ForRelay { .. }
-            | Observation::Stream { .. }
             | Observation::Mark { .. } => {}
         }
     }
@@ -62,7 +70,10 @@ impl Oracle for Conservation {
                 replied: stats.replied,
                 dropped: stats.dropped_total(),
             };
-            if *seen != counted {
+            // What comes through relays is no datagram, but counted when it is dropped.
+            let dropped = if seen.streams { counted.dropped.min(seen.counts.dropped) } else { counted.dropped };
+            let (seen, counted) = (seen.counts, Counts { dropped, ..counted });
+            if seen != counted {
                 let what = format!("the node counts {counted:?}, the world {seen:?}");
                 findings.report(Rule::Conservation, world.now(), Some(host), what);
             }
