@@ -5,6 +5,7 @@
 //! What they
 //! measure ends in one table, beside the goals; a goal that is missed fails the run like anything else.
 
+mod broken;
 mod chat;
 mod flood;
 mod idle;
@@ -26,7 +27,7 @@ use table::Figures;
 /// A scenario: its name, what it shows, and how.
 type Scenario = (&'static str, &'static str, fn(&Lab, &mut Figures) -> Outcome);
 
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 11] = [
     ("chat", "a real client adds the device; 100 messages each way, with receipts", chat::chat),
     ("reset", "reset button and power cuts: the same identity, and online again", chat::reset),
     ("confirm", "a friend request waits for the console's answer", chat::confirm),
@@ -36,6 +37,8 @@ const SCENARIOS: [Scenario; 9] = [
     ("dhcp", "address and name server from DHCP, the node by its name", paths::dhcp),
     ("ipv6", "IPv6 alone", paths::ipv6),
     ("link", "the cable is pulled, and plugged in elsewhere", paths::link),
+    ("config", "a wrong configuration stops the boot, and is named", broken::config),
+    ("flash", "a damaged flash costs the newest snapshot at most, and is told", broken::flash),
 ];
 
 /// Firmware in QEMU among real Tox programs.
@@ -70,7 +73,7 @@ struct Test {
     /// Where to keep what the devices said
     #[arg(long, value_name = "FOLDER")]
     logs: Option<PathBuf>,
-    /// Only these scenarios, of: chat reset confirm idle flood nat dhcp ipv6 link
+    /// Only these scenarios, of: chat reset confirm idle flood nat dhcp ipv6 link config flash
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
 }
