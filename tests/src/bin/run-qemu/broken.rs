@@ -34,8 +34,8 @@ pub(crate) fn config(lab: &Lab, _: &mut Figures) -> Outcome {
     Ok(())
 }
 
-/// Of the two banks of the flash one is damaged, then the other: the device is who it was, has its friend, and says when
-/// the newest snapshot is lost.
+/// Of the two banks of the flash one is damaged, then the other: the device is who it was, has its friend, and says
+/// when the newest snapshot is lost.
 pub(crate) fn flash(lab: &Lab, _: &mut Figures) -> Outcome {
     let stage = Stage::new()?;
     let (client, other) = (stage.client("client", CLIENT)?, stage.client("other", OTHER)?);
