@@ -4,9 +4,11 @@
 //! other, the relay passes data between them. It also carries packets to somebody who has not named the sender
 //! (out-of-band), and is the first hop of the onion for those who have no UDP.
 //!
-//! [`channel`] is the stream, which both ends share; [`server`] is the relay.
+//! [`channel`] is the stream, which both ends share; [`server`] is the relay; [`proxy`] opens the way to a relay for
+//! those who are let out by a proxy only.
 
 pub mod channel;
+pub mod proxy;
 pub mod server;
 
 /// Handle of a TCP connection: a stale one finds nothing, never another connection.
