@@ -55,13 +55,18 @@ impl Figure {
 }
 
 /// All that was measured.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Figures(Vec<(Figure, f64)>);
 
 impl Figures {
     /// Notes a value; of several the largest counts.
     pub(crate) fn add(&mut self, figure: Figure, value: f64) {
         self.0.push((figure, value));
+    }
+
+    /// Notes what others have measured.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// The largest value.
