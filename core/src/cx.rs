@@ -13,6 +13,9 @@ pub trait Env {
     type Rng: CryptoRng;
     /// The implementation of the primitives.
     type Suite: Suite;
+    /// Whether the node does for others what c-toxcore's groups need beyond the onion: forwarding, DHT announcements,
+    /// group announcements. Where an application says no, all of that code is dead and the linker drops it.
+    const SERVES: bool = true;
 }
 
 /// The values behind an [`Env`].

@@ -42,6 +42,7 @@ pub struct Builder {
     relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
     events_waiting: usize,
+    lan_discovery: bool,
 }
 
 /// Why a node cannot start.
@@ -72,6 +73,7 @@ impl Default for Builder {
             relay_limits: RelayLimits::SERVER,
             info: None,
             events_waiting: EVENTS_WAITING,
+            lan_discovery: false,
         }
     }
 }
@@ -122,6 +124,13 @@ impl Builder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Whether to find nodes in the local network, and be found by them, without knowing any (default: no).
+    #[must_use]
+    pub fn lan_discovery(mut self, on: bool) -> Self {
+        self.lan_discovery = on;
         self
     }
 
@@ -243,7 +252,8 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let config = Config { secret, nospam, dht_secret: self.dht_secret.take(), info };
+        let config =
+            Config { secret, nospam, dht_secret: self.dht_secret.take(), info, lan_discovery: self.lan_discovery };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {

@@ -32,6 +32,7 @@ mod contacts;
 mod env;
 mod event;
 mod handle;
+mod lan;
 mod offload;
 mod profile_store;
 mod proxy;

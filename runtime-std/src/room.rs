@@ -2,6 +2,7 @@
 
 use crate::contacts::Contacts;
 use crate::env::Clock;
+use crate::lan;
 use crate::saver::Saver;
 use crate::socket::UdpPort;
 use crate::trains::Departures;
@@ -51,8 +52,13 @@ impl Ports for Outlet<'_> {
     }
 
     fn action(&mut self, action: Action) {
-        if action == Action::Persist {
-            self.saver.changed();
+        match action {
+            Action::Persist => self.saver.changed(),
+            Action::LanDiscovery(call) => {
+                let sent = lan::tell(self.socket, &call);
+                (0..sent).for_each(|_| self.traffic.count_sent(&call.packet()));
+            }
+            _ => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Between the node, which speaks in single datagrams, and the socket, which takes and gives trains of them.
 
 use crate::offload::{Hall, TRAIN_CARS, TRAIN_LEN_MAX, Train};
-use crate::socket::UdpPort;
+use crate::socket::{UdpPort, endpoint_of};
 use bluering_core::driver::Sent;
 use bluering_core::{DATAGRAM_MAX, Endpoint, Transmit};
 
@@ -81,7 +81,7 @@ impl Arrivals {
             None => {
                 let train = port.receive(&mut self.hall)?;
                 self.at = 0;
-                (train, Endpoint::from(train.from))
+                (train, endpoint_of(train.from))
             }
         };
         let end = if train.stride == 0 { train.len } else { train.len.min(self.at + train.stride) };

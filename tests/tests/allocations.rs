@@ -137,6 +137,7 @@ impl Trio {
                 nospam: Nospam([i; 4]),
                 dht_secret: None,
                 info: None,
+                lan_discovery: false,
             };
             let limits = if i == 0 { Limits::SERVER } else { Limits::DESKTOP };
             let node = Node::new(config, Storage::heap(&limits), Parts { rng, suite: Nacl }, now);

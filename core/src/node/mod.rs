@@ -9,6 +9,7 @@ mod law;
 mod links;
 mod occupancy;
 mod profile;
+mod services;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -23,13 +24,16 @@ pub use profile::FriendTexts;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
+use crate::announcements::Announcements;
 use crate::budget::Budget;
 use crate::crypto::{Nospam, SecretKey};
 use crate::cx::{Cx, Env, Identity, Parts};
 use crate::dht::Dht;
 use crate::event::{Connection, Event};
+use crate::forwarding::Forwarder;
 use crate::frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
 use crate::friend::{Friends, Requests};
+use crate::lan::{LanCall, LanCaller};
 use crate::messenger::Messenger;
 use crate::onion::{AnnounceStore, OnionClient, OnionRelay};
 use crate::session::{SessionId, Sessions};
@@ -54,6 +58,8 @@ pub struct Config<'s> {
     pub dht_secret: Option<SecretKey>,
     /// What to answer to bootstrap info requests (0xf0); `None` for clients.
     pub info: Option<BootstrapInfo<'s>>,
+    /// Whether nodes of the local network find each other: asks for [`Action::LanDiscovery`], and answers it.
+    pub lan_discovery: bool,
 }
 
 /// Something that only the runtime can do.
@@ -62,6 +68,9 @@ pub struct Config<'s> {
 pub enum Action {
     /// What a profile holds has changed: save it soon.
     Persist,
+    /// Tell the local network of us: send the packet of this call to its ports at all broadcast addresses, from the
+    /// node's own socket.
+    LanDiscovery(LanCall),
 }
 
 /// Why a node cannot be built.
@@ -123,7 +132,7 @@ impl core::error::Error for BuildError {}
 /// // On a microcontroller this is a `static`.
 /// let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new());
 /// let secret = SecretKey::from_bytes([7; 32]);
-/// let config = Config { secret, nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None };
+/// let config = Config { secret, nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None, lan_discovery: false };
 /// let start = Instant::ZERO; // the adapter's clock
 /// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;
 /// node.set_name(b"Alice")?;
@@ -144,12 +153,15 @@ pub struct Node<'s, E: Env> {
     dht: Dht<'s>,
     relay: OnionRelay,
     store: AnnounceStore<'s>,
+    forwarder: Forwarder,
+    announcements: Announcements<'s>,
     onion: OnionClient<'s>,
     sessions: Sessions<'s>,
     friends: Friends<'s>,
     requests: Requests<'s>,
     messenger: Messenger<'s>,
     shared: Shared<'s, E>,
+    lan: LanCaller,
     /// The connection that the application was told of.
     shown: Connection,
     /// Where we are reached in the local network.
@@ -225,7 +237,7 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        Ok(Self::assemble(me, config.info, storage, parts, now))
+        Ok(Self::assemble(me, config.info, config.lan_discovery, storage, parts, now))
     }
 
     /// Puts the node together. Not inlined: its copies on the stack are not there yet while keys are computed.
@@ -233,6 +245,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn assemble(
         me: Identity,
         info: Option<BootstrapInfo<'s>>,
+        lan_discovery: bool,
         storage: Storage<'s>,
         mut parts: Parts<E>,
         now: Instant,
@@ -244,7 +257,9 @@ impl<'s, E: Env> Node<'s, E> {
         let mut node = Self {
             dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
             relay: OnionRelay::new(rng),
-            store: AnnounceStore::new(storage.announced, rng),
+            store: AnnounceStore::new(storage.announced, storage.group_peers, rng),
+            forwarder: Forwarder::new(rng),
+            announcements: Announcements::new(now, storage.announcements, rng),
             onion: OnionClient::new(storage.onion),
             sessions: Sessions::new(storage.sessions, rng),
             friends: Friends::new(storage.friends),
@@ -261,6 +276,7 @@ impl<'s, E: Env> Node<'s, E> {
                 parts,
                 stats: Stats::default(),
             },
+            lan: LanCaller::new(now, lan_discovery),
             shown: Connection::None,
             local: None,
             telling: false,
@@ -311,6 +327,9 @@ impl<'s, E: Env> Node<'s, E> {
     pub fn poll_action(&mut self) -> Option<Action> {
         if core::mem::take(&mut self.persist) {
             return Some(Action::Persist);
+        }
+        if let Some(call) = self.lan.poll(self.shared.now, self.shared.me.dht.public) {
+            return Some(Action::LanDiscovery(call));
         }
         self.law.drained(Output::Action);
         None
@@ -371,9 +390,14 @@ impl<'s, E: Env> Node<'s, E> {
         if let Some(rest) = self.law.sleeps() {
             return rest;
         }
-        let rest = [self.dht.deadline(), self.onion.deadline(), self.sessions.deadline(), self.friends.deadline()]
-            .into_iter()
-            .fold(None, Deadline::earliest);
+        let rest = [
+            self.dht.deadline(),
+            self.onion.deadline(),
+            self.sessions.deadline(),
+            self.friends.deadline(),
+            self.lan.deadline(),
+        ];
+        let rest = rest.into_iter().fold(None, Deadline::earliest);
         self.law.rest(rest);
         rest
     }
@@ -420,8 +444,8 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::NODES_REQUEST
             | kind::NODES_RESPONSE
             | kind::DHT_REQUEST
-            | kind::LAN_DISCOVERY
             | kind::BOOTSTRAP_INFO => self.on_dht(frame),
+            kind::LAN_DISCOVERY => self.on_lan_discovery(frame),
             kind::COOKIE_REQUEST => self.on_session(frame),
             kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
                 self.law.input();
@@ -441,6 +465,7 @@ impl<'s, E: Env> Node<'s, E> {
                 let closest = |key: &_, lan_ok| dht.closest(now, key, lan_ok);
                 self.store.on_packet(&mut self.shared.cx(), frame, &|key, at| dht.standing(key, at), closest)
             }
+            kind::FORWARD_REQUEST..=kind::STORE_ANNOUNCE_RESPONSE if E::SERVES => self.on_service(frame),
             kind::ANNOUNCE_RESPONSE | kind::ONION_DATA_RESPONSE | kind::GROUP_ANNOUNCE_RESPONSE => {
                 self.law.input();
                 self.on_onion(frame)

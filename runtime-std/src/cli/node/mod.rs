@@ -141,6 +141,7 @@ async fn open(
         None => None,
     };
     let mut builder = Builder::new().listen(udp.value).dht_secret_key(secret).limits(Limits::SERVER);
+    builder = builder.lan_discovery(settings.lan_discovery.as_ref().is_some_and(|given| given.value));
     if let Some(motd) = motd {
         let first = Values { started, uptime: Duration::ZERO, tcp_packets: [0; 2], udp_packets: [0; 2] };
         builder = builder.info(INFO_VERSION, motd.render(&first));
