@@ -9,6 +9,8 @@ mod law;
 mod links;
 mod occupancy;
 mod profile;
+#[cfg(feature = "alloc")]
+mod shard;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,8 @@ pub use commands::FriendInfo;
 pub use law::Output;
 pub use occupancy::Occupancy;
 pub use profile::FriendTexts;
+#[cfg(feature = "alloc")]
+pub use shard::{AgreedKey, Shard, Sorted};
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;

@@ -161,7 +161,7 @@ impl<E: Env> RelayServer<'_, E> {
 
     /// As long as an address in an onion layer: purpose 1, place 4, serial 8, zeros.
     fn seal_header(&mut self, at: usize, purpose: u8) -> [u8; RETURN_STEP] {
-        self.returns.rotate(self.now, &mut self.parts.rng);
+        self.returns.rotate(self.now);
         let id = self.conns.id(at);
         let mut header = [0; RETURN_STEP];
         Writer::new(&mut header[NONCE_LEN + MAC_LEN..]).u8(purpose).u32(id.index).u64(id.serial);
@@ -173,7 +173,7 @@ impl<E: Env> RelayServer<'_, E> {
 
     /// The client that a header names, if it is still there.
     fn open_header(&mut self, header: &mut [u8], purpose: u8) -> Result<usize, DropReason> {
-        self.returns.rotate(self.now, &mut self.parts.rng);
+        self.returns.rotate(self.now);
         let mut r = Reader::new(self.returns.open(&self.parts.suite, header)?);
         let (Some(found), Some(index), Some(serial)) = (r.u8(), r.u32(), r.u64()) else {
             return Err(DropReason::Malformed);
