@@ -9,7 +9,7 @@ use bluering_tests::bench::{Bench, title};
 use bluering_tests::crowd::{DATA_LEN, Line, pour, visitors};
 use bluering_tests::measure::{cpu_seconds, resident_bytes};
 use bluering_tests::table::Table;
-use bluering_tests::{Failure, Kind, Net, Node, Outcome};
+use bluering_tests::{Failure, Net, Node, Outcome};
 use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
 use std::process::ExitCode;

@@ -65,12 +65,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sockets on loopback, towards a node.
+    /// Sockets at this address, towards a node.
     ///
     /// # Errors
     /// When there are no ports.
-    pub fn new(node: SocketAddrV4) -> Outcome<Self> {
-        let sockets: Vec<UdpSocket> = (0..SOCKETS).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    pub fn new(from: Ipv4Addr, node: SocketAddrV4) -> Outcome<Self> {
+        let sockets: Vec<UdpSocket> = (0..SOCKETS).map(|_| UdpSocket::bind((from, 0))).collect::<Result<_, _>>()?;
         for socket in &sockets {
             socket.set_nonblocking(true)?;
             // As much as the system allows.
