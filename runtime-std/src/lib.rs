@@ -22,7 +22,8 @@
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
-//! | `relay` | the TCP relay, on a thread of its own |
+//! | `relay` | the TCP relay, on threads of its own |
+//! | `workers` | more threads for the datagrams of a busy node |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
 //! | `vitals` | counters for those who operate a node |
 //! | `resolve`, `proxy` | bootstrap lines, host names and proxies, as people write them |
@@ -46,6 +47,7 @@ mod snapshot;
 mod socket;
 mod trains;
 mod vitals;
+mod workers;
 
 pub use bluering_core::crypto::HostSuite;
 pub use builder::{Builder, MOTD_LEN_MAX, StartError};

@@ -7,6 +7,7 @@ use crate::saver::Saver;
 use crate::socket::UdpPort;
 use crate::trains::Departures;
 use crate::vitals::Traffic;
+use crate::workers::Worker;
 use crate::{EventSender, HostEnv, ToxEvent};
 use bluering_core::driver::{Ports, Sent};
 use bluering_core::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Room {
     pub(crate) saver: Saver,
     pub(crate) clock: Clock,
     pub(crate) traffic: Box<Traffic>,
+    /// Other threads that have counted something.
+    pub(crate) workers: Vec<Worker>,
     /// Somebody asked for the end.
     pub(crate) stopping: bool,
 }

@@ -10,6 +10,8 @@ mod links;
 mod occupancy;
 mod profile;
 mod services;
+#[cfg(feature = "alloc")]
+mod shard;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,8 @@ pub use commands::FriendInfo;
 pub use law::Output;
 pub use occupancy::Occupancy;
 pub use profile::FriendTexts;
+#[cfg(feature = "alloc")]
+pub use shard::{AgreedKey, Shard, Sorted};
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;

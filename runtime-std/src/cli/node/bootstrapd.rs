@@ -102,6 +102,8 @@ impl Said {
             motd,
             bootstrap: self.bootstrap,
             lan_discovery: Some(self.lan_discovery.unwrap_or_else(lan_discovery)),
+            tcp_clients: None,
+            workers: None,
             metrics: None,
             pid_file: self.pid_file,
         }
