@@ -26,7 +26,7 @@
 //! | `relay` | the TCP relay, on a thread of its own |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
 //! | `vitals` | counters for those who operate a node |
-//! | `resolve` | bootstrap lines and host names |
+//! | `resolve`, `proxy` | bootstrap lines, host names and proxies, as people write them |
 
 mod builder;
 mod contacts;
@@ -35,6 +35,7 @@ mod event;
 mod handle;
 mod offload;
 mod profile_store;
+mod proxy;
 mod relay;
 mod resolve;
 mod room;
@@ -54,6 +55,7 @@ pub use env::{HostEnv, rng};
 pub use event::{Events, ToxEvent};
 pub use handle::{BootstrapError, CommandError, Me, SentMessages, Stopped, Tox};
 pub use profile_store::{LoadError, ProfileBytes, ProfileStore, SaveError, Unusable, private_file};
+pub use proxy::{ProxyAddress, ProxyAddressError};
 pub use relay::RelayReport;
 pub use resolve::{BootstrapLineError, BootstrapNode, ResolveError, resolve};
 pub use runner::Runner;
