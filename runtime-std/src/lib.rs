@@ -22,6 +22,7 @@
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
+//! | `streams` | connections to TCP relays |
 //! | `relay` | the TCP relay, on threads of its own |
 //! | `workers` | more threads for the datagrams of a busy node |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
@@ -45,6 +46,7 @@ mod saver;
 mod sleep;
 mod snapshot;
 mod socket;
+mod streams;
 mod trains;
 mod vitals;
 mod workers;

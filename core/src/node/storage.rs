@@ -8,6 +8,7 @@ use crate::dht::{Candidate, NodeEntry, Search};
 use crate::friend::{BLOCKED_KEY_VACANT, Friend, IncomingRequest};
 use crate::messenger::SelfText;
 use crate::onion::{Announced, GroupPeer, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
+use crate::relay::client::{Relay, RelayPeer};
 use crate::session::Session;
 use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 
@@ -22,6 +23,7 @@ use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 /// | friends, blocked keys | the command fails with `Full` |
 /// | friend requests | dropped and counted; their senders repeat them |
 /// | sessions | refused; the other side tries again |
+/// | relays | one that is not connected makes room; those of the configuration stay before those of friends |
 /// | box keys | the least recently used of four makes room; one of them is for those who come unasked |
 /// | source prefixes | the one with the most tokens left makes room |
 /// | blocks | senders are refused and told when there is room; what arrives is not acknowledged, so it comes again |
@@ -34,6 +36,8 @@ pub struct Storage<'s> {
     pub(super) group_peers: Slots<'s, GroupPeer>,
     pub(super) announcements: Slots<'s, Announcement>,
     pub(super) onion: OnionTables<'s>,
+    pub(super) relays: Mem<'s, Relay>,
+    pub(super) relay_peers: Mem<'s, RelayPeer>,
     pub(super) sessions: Slots<'s, Session>,
     pub(super) friends: Slots<'s, Friend>,
     pub(super) requests: Slots<'s, IncomingRequest>,
@@ -62,6 +66,8 @@ pub struct Limits {
     pub blocks: usize,
     /// Cached box keys.
     pub keys: usize,
+    /// TCP relays known at a time, up to 255; 0 turns their use off.
+    pub relays: usize,
     /// Keys whose friend requests are dropped.
     pub blocked: usize,
     /// Key agreements that others can make us compute, in a second and at once; see [`Storage::with_agreements`].
@@ -78,6 +84,7 @@ impl Limits {
         announcements: 256,
         blocks: 4096,
         keys: 1024,
+        relays: 24,
         blocked: 1024,
         agreements: 2000,
     };
@@ -90,6 +97,7 @@ impl Limits {
         announcements: 1024,
         blocks: 8,
         keys: 16384,
+        relays: 0,
         blocked: 0,
         agreements: 50_000,
     };
@@ -102,6 +110,7 @@ impl Limits {
         announcements: 0,
         blocks: 8,
         keys: 60,
+        relays: 0,
         blocked: 4,
         agreements: AGREEMENTS,
     };
@@ -121,6 +130,9 @@ const REQUESTS: usize = 4;
 /// Searches of the DHT itself: our own key, and two random ones that feed the onion paths.
 const EXTRA_SEARCHES: usize = 3;
 const BLOCKS_MIN: usize = 4;
+/// Routes name relays by a byte.
+#[cfg(feature = "alloc")]
+const RELAYS_MAX: usize = 255;
 /// Key agreements that others can make a microcontroller compute in a second. One takes 1.7 million instructions, so
 /// twenty are 34 million: a fifth of a Cortex-M4 at 168 MHz, half of one at 64 MHz.
 const AGREEMENTS: u32 = 20;
@@ -173,6 +185,8 @@ impl Storage<'static> {
                 self_nodes: filled(if limits.nodes > 64 { SELF_NODES * 2 } else { SELF_NODES }, || SelfNode::VACANT),
                 pending: filled(roomy(roomy(ONION_PENDING)), || Pending::VACANT),
             },
+            relays: filled(limits.relays.min(RELAYS_MAX), || Relay::VACANT),
+            relay_peers: filled(if limits.relays > 0 { limits.friends } else { 0 }, || RelayPeer::VACANT),
             // Ended sessions keep their place until all that they brought is read.
             sessions: Slots::<Session>::boxed(limits.friends + EXTRA_SEARCHES),
             friends: Slots::<Friend>::boxed(limits.friends),
@@ -274,6 +288,8 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
                 self_nodes: Mem::Borrowed(&mut self.self_nodes),
                 pending: Mem::Borrowed(&mut self.onion_pending),
             },
+            relays: Mem::Borrowed(&mut []),
+            relay_peers: Mem::Borrowed(&mut []),
             sessions: Slots::new(&mut self.sessions),
             friends: Slots::new(&mut self.friends),
             requests: Slots::new(&mut self.requests),

@@ -87,7 +87,7 @@ impl<T: Tap> World<T> {
         let (seed, relay) = (self.seed, host.relay);
         let fixed = || SecretKey::generate(&mut SimRng::fork(seed, &[LABEL_DHT, u64::from(id)]));
         let dht_secret = host.fixed_dht.then(fixed);
-        let config = Config { secret, nospam, dht_secret, info, lan_discovery: false };
+        let config = Config { dht_secret, info, ..Config::new(secret, nospam) };
         let running = Running::new(self.now, host.clock.drift);
         let local = running.local(self.now);
         let Ok(mut node) = Node::new(config, Storage::heap(&host.limits), parts, local) else {

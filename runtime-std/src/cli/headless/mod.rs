@@ -43,8 +43,6 @@ pub(super) struct Options {
 #[derive(Debug, clap::Args)]
 struct Missing {
     #[arg(long, hide = true)]
-    tcp_only: bool,
-    #[arg(long, hide = true)]
     tcp_relay_port: Option<String>,
     #[arg(long, hide = true)]
     proxy: Option<String>,
@@ -64,8 +62,7 @@ struct Missing {
 impl Missing {
     fn refuse(&self) -> Result<(), Failure> {
         let given = [
-            (self.tcp_only, "--tcp-only: TCP relays are"),
-            (self.tcp_relay_port.is_some(), "--tcp-relay-port: TCP relays are"),
+            (self.tcp_relay_port.is_some(), "--tcp-relay-port: a relay of a client is"),
             (self.proxy.is_some(), "--proxy: proxies are"),
             (self.password.is_some(), "--password: encrypted profiles are"),
             (self.auto_accept_files, "--auto-accept-files: file transfers are"),

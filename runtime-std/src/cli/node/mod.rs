@@ -159,7 +159,11 @@ async fn open(
             Some(given) => failed(given.wrong(error)),
             None => failed(udp.wrong(error)),
         },
-        StartError::Load(_) | StartError::Build(_) | StartError::Random(_) | StartError::Thread(_) => error.into(),
+        StartError::RelayWithoutUdp
+        | StartError::Load(_)
+        | StartError::Build(_)
+        | StartError::Random(_)
+        | StartError::Thread(_) => error.into(),
     })?;
     drop(events);
     if let Listen::Dual(Ports::Fixed(_)) = udp.value
