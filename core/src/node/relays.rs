@@ -243,6 +243,7 @@ impl<E: Env> Node<'_, E> {
                 self.look_at_way(index);
             }
         }
+        self.persist |= self.relays.take_learned();
         let mut opens = false;
         while let Some(index) = self.relays.take_news() {
             opens |= self.reach_changed(index);

@@ -313,6 +313,17 @@ impl Session {
         is_news
     }
 
+    /// An authentic packet came through a relay. True when the direct way is doubted from now on.
+    pub(crate) fn heard_relayed(&mut self, now: Instant) -> bool {
+        let is_news = self.ways.heard_relayed(now);
+        if let State::Established(live) = &mut self.state
+            && is_news
+        {
+            live.send.way_changed(now);
+        }
+        is_news
+    }
+
     /// It is over, and nobody needs to hear of it any more.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Gone) && self.pending == Pending::Nothing
@@ -338,6 +349,9 @@ impl Session {
             }
             State::Established(live) => {
                 doubted = self.ways.on_timeout(now, live, self.endpoint.is_usable());
+                if doubted {
+                    live.send.way_changed(now);
+                }
                 live.on_timeout(now, blocks)
             }
             State::Drained(live) => live.receive.has_unread(),

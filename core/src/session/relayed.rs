@@ -104,7 +104,7 @@ impl<'s> Sessions<'s> {
             return heard.map(|_| None);
         }
         if matches!(heard, Ok(_) | Err(DropReason::NoRoom)) {
-            self.ways_changed |= session.ways.heard_relayed(cx.now);
+            self.ways_changed |= session.heard_relayed(cx.now);
         }
         self.after_data(cx, id, None, heard)
     }

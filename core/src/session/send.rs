@@ -343,6 +343,13 @@ impl SendWindow {
         self.acked_tag
     }
 
+    /// What is in flight went a way that leads nowhere: the first of it goes out again at once.
+    pub(crate) const fn way_changed(&mut self, now: Instant) {
+        if self.probe_at.micros() != Instant::FAR.micros() {
+            (self.nudged, self.probes, self.probe_at) = (true, 0, now);
+        }
+    }
+
     /// Since when the peer has acknowledged nothing though something is in flight; `FAR` with nothing in flight.
     pub(crate) const fn waits(&self) -> Instant {
         self.waits

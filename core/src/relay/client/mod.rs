@@ -66,6 +66,8 @@ pub(crate) struct RelayClient<'s> {
     acts: bool,
     lists: bool,
     news: bool,
+    /// A relay has become worth remembering.
+    learned: bool,
     /// The peer that was served last.
     turn: usize,
 }
@@ -84,6 +86,7 @@ impl<'s> RelayClient<'s> {
             acts: false,
             lists: false,
             news: false,
+            learned: false,
             turn: 0,
         }
     }
@@ -111,6 +114,11 @@ impl<'s> RelayClient<'s> {
     pub(crate) fn known(&self) -> impl Iterator<Item = NodeInfo> + Clone {
         let fits = |relay: &&Relay| !relay.is_vacant() && !relay.is_up() && (relay.own || relay.worked);
         self.connected().chain(self.relays.iter().filter(fits).map(Relay::info))
+    }
+
+    /// Whether a relay has become worth remembering since the last call.
+    pub(crate) fn take_learned(&mut self) -> bool {
+        core::mem::take(&mut self.learned)
     }
 
     /// Since when a relay has been connected; `None` while none is.

@@ -128,7 +128,7 @@ impl<'s> RelayClient<'s> {
                 self.list(place);
             }
             RelayPacket::Pong(id) => {
-                self.relays[place].answered(cx.now, id);
+                self.learned |= self.relays[place].answered(cx.now, id);
                 self.set_wake();
             }
             RelayPacket::OobRecv { from, data } => {

@@ -167,11 +167,13 @@ impl Relay {
         (self.ping, self.ping_due, self.until) = (ping, true, now + PING_TIME);
     }
 
-    /// An answer to a ping.
-    pub(super) fn answered(&mut self, now: Instant, ping: u64) {
-        if self.ping == ping && ping != 0 {
-            (self.ping, self.fails, self.worked, self.until) = (0, 0, true, now + PING_EVERY);
+    /// An answer to a ping. True when it is the first in this run.
+    pub(super) fn answered(&mut self, now: Instant, ping: u64) -> bool {
+        if self.ping != ping || ping == 0 {
+            return false;
         }
+        (self.ping, self.fails, self.until) = (0, 0, now + PING_EVERY);
+        !core::mem::replace(&mut self.worked, true)
     }
 
     /// When something is to be done if nothing happens before.
