@@ -2,10 +2,13 @@
 
 use bluering_core::time::Instant;
 use bluering_core::{Connection, Event};
+use bluering_sim::choices::Choices;
 use bluering_sim::crypto::Strength;
 use bluering_sim::net::Place;
 use bluering_sim::observe::{Observation, Tap};
 use bluering_sim::plan::{CLIENT, RELAY, SERVER};
+use bluering_sim::run::{Options, run};
+use bluering_sim::scenarios;
 use bluering_sim::{HostId, HostSpec, World};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -40,7 +43,8 @@ type Net = World<Log>;
 /// Three bootstrap nodes with relays that know each other.
 fn network(seed: u64) -> Net {
     let mut world = World::watched(seed, Strength::Real, Log::default());
-    world.net_mut().backbone = 20 * MILLI;
+    // There and back in 30 ms and more, 70 at most.
+    world.net_mut().backbone = 5 * seed as u32 * MILLI;
     for server in 0..3 {
         world.add_host(HostSpec { relay: Some(RELAY), ..HostSpec::public(SERVER) });
         if server > 0 {
@@ -121,7 +125,8 @@ fn friends(seed: u64, ways: [bool; 2]) -> (Net, HostId, HostId) {
     let [a, b] = ids;
     let _ = world.befriend(a, b);
     assert!(meets(&mut world, a, b).is_some());
-    world.run_for(20 * SECOND);
+    // Not at the same point of every timer.
+    world.run_for(20 * SECOND + seed as u32 * 1370 * MILLI);
     (world, a, b)
 }
 
@@ -181,24 +186,52 @@ fn udp_dies(seed: u64, who: usize) -> Option<Duration> {
     Some(gap(&mut world, a, b, |world| world.net_mut().set_udp(host, false)))
 }
 
-/// For the table in the README: `cargo test -p bluering-sim --test reach -- --nocapture`.
+/// For the table in the README: `cargo test -p bluering-sim --test reach -- --nocapture`. The bounds are the issue's
+/// where the core keeps them, and else what it keeps today.
 #[test]
 fn how_long_it_takes() {
     println!("| what | median | longest |");
-    times("TCP only, add to both online", |seed| add_to_online(seed, TCP));
-    times("TCP only and UDP, add to both online", |seed| add_to_online(seed, MIXED));
-    times("UDP, add to both online", |seed| add_to_online(seed, UDP));
-    times("TCP only, restart to both online", |seed| restart_to_online(seed, TCP));
-    times("UDP, restart to both online", |seed| restart_to_online(seed, UDP));
-    times("UDP dies, gap in messages", |seed| udp_dies(seed, (seed % 2) as usize));
-    times("UDP, resume after 10 minutes, clock counts on", |seed| resume(seed, UDP, true));
-    times("UDP, resume after 10 minutes, clock stood still", |seed| resume(seed, UDP, false));
-    times("TCP only, resume after 10 minutes, clock counts on", |seed| resume(seed, TCP, true));
-    times("TCP only, resume after 10 minutes, clock stood still", |seed| resume(seed, TCP, false));
-    times("UDP, move, gap in messages", |seed| moves(seed, UDP, false));
-    times("UDP, move unnoticed, gap in messages", |seed| moves(seed, UDP, true));
-    times("TCP only, move, gap in messages", |seed| moves(seed, TCP, false));
-    times("TCP only, move unnoticed, gap in messages", |seed| moves(seed, TCP, true));
+    let mut late = Vec::new();
+    let mut within = |limit: u64, name: &str, measure: &dyn Fn(u64) -> Option<Duration>| {
+        let longest = times(name, measure);
+        late.extend((longest > Duration::from_millis(limit)).then(|| format!("{name}: {longest:?}, not {limit} ms")));
+    };
+    within(1500, "TCP only, add to both online", &|seed| add_to_online(seed, TCP));
+    within(1500, "TCP only and UDP, add to both online", &|seed| add_to_online(seed, MIXED));
+    within(1500, "UDP, add to both online", &|seed| add_to_online(seed, UDP));
+    within(1500, "TCP only, restart to both online", &|seed| restart_to_online(seed, TCP));
+    within(1500, "UDP, restart to both online", &|seed| restart_to_online(seed, UDP));
+    within(2500, "UDP dies, gap in messages", &|seed| udp_dies(seed, (seed % 2) as usize));
+    within(3000, "UDP, resume after 10 minutes, clock counts on", &|seed| resume(seed, UDP, true));
+    within(40_000, "UDP, resume after 10 minutes, clock stood still", &|seed| resume(seed, UDP, false));
+    within(3000, "TCP only, resume after 10 minutes, clock counts on", &|seed| resume(seed, TCP, true));
+    within(40_000, "TCP only, resume after 10 minutes, clock stood still", &|seed| resume(seed, TCP, false));
+    within(3000, "UDP, move, gap in messages", &|seed| moves(seed, UDP, false));
+    within(3000, "UDP, move unnoticed, gap in messages", &|seed| moves(seed, UDP, true));
+    within(5000, "TCP only, move, gap in messages", &|seed| moves(seed, TCP, false));
+    within(30_000, "TCP only, move unnoticed, gap in messages", &|seed| moves(seed, TCP, true));
+    assert!(late.is_empty(), "{late:?}");
+}
+
+/// The NAT matrix with relays: every pair ends as the model says, and none is unreachable.
+#[test]
+fn every_pair_of_nats_ends_directly_punched_or_relayed() {
+    let scenario = scenarios::find("nat-matrix").expect("a scenario");
+    let plan = (scenario.plan)(&mut Choices::seeded(1), scenario.size);
+    let outcome = run(&plan, Options::default());
+    assert_eq!(outcome.violations, []);
+    let table = (scenario.table.expect("a table"))(&plan, &outcome);
+    let mut counts = BTreeMap::<&str, u32>::new();
+    for row in &table.rows {
+        println!("{}", row.join(" | "));
+        for word in &row[1..] {
+            *counts.entry(word).or_default() += 1;
+        }
+    }
+    println!("{counts:?}");
+    let known = ["direct", "punched", "relayed"];
+    assert!(counts.keys().all(|word| known.contains(word)), "{counts:?}");
+    assert!(known.iter().all(|word| counts.contains_key(word)));
 }
 
 #[test]
@@ -208,7 +241,7 @@ fn without_udp_they_meet() {
         let a = person(&mut world, &Place::TCP_ONLY, udp_a);
         let b = person(&mut world, &if udp_b { Place::PUBLIC } else { Place::TCP_ONLY }, udp_b);
         world.run_for(5 * SECOND);
-        world.befriend(a, b);
+        let _ = world.befriend(a, b);
         let took = meets(&mut world, a, b);
         println!("{udp_a} {udp_b} met after {took:?}");
         assert!(took.is_some());

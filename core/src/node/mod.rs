@@ -465,7 +465,7 @@ impl<'s, E: Env> Node<'s, E> {
         let rest = [
             dht,
             relays,
-            self.onion.deadline(),
+            self.onion.deadline(!(E::RELAYS && self.onion_is_held_up())),
             self.sessions.deadline(),
             self.friends.deadline(),
             self.lan.deadline(),

@@ -290,6 +290,11 @@ impl<E: Env> Node<'_, E> {
         self.onion.set_way(now, way);
     }
 
+    /// Whether the onion cannot send before a stream takes bytes again.
+    pub(super) fn onion_is_held_up(&self) -> bool {
+        self.onion.way() == OnionWay::Relays && self.relays.holds_onion_up()
+    }
+
     /// When to look at the onion's way again.
     pub(super) fn onion_way_deadline(&self) -> Option<Deadline> {
         if !E::RELAYS || !self.udp || self.onion.way() == OnionWay::Relays || self.dht.is_connected(self.shared.now) {

@@ -279,22 +279,23 @@ impl<'s> OnionClient<'s> {
         }
     }
 
-    /// The earliest time at which `on_timeout` or `encode_next` has something to do.
-    pub(crate) fn deadline(&self) -> Option<Deadline> {
+    /// The earliest time at which `on_timeout` has something to do, or `encode_next`, if it `can_send`.
+    pub(crate) fn deadline(&self, can_send: bool) -> Option<Deadline> {
         let late = self.requests.deadline(self.trip.patience()).map(|at| Deadline { at, why: Why::OnionTimeout });
         let Some(open) = self.opens_at() else { return late };
         let room = |owner| self.requests.has_room(owner);
         let after = |at: Instant, why| (at != Instant::FAR).then(|| Deadline { at: at.max(open), why });
-        let announce = room(Owner::Ourselves).then(|| self.announcement.next_due()).flatten();
-        let ask = self.ask_due && room(Owner::Friend(0));
+        let announce = (can_send && room(Owner::Ourselves)).then(|| self.announcement.next_due()).flatten();
+        let ask = can_send && self.ask_due && room(Owner::Friend(0));
+        let (mail, wanted) = (can_send && self.mail_due, can_send && self.requests.has_wanted());
         [
             after(self.announcement.deadline(), Why::OnionAnnounce),
             after(announce.unwrap_or(Instant::FAR), Why::OnionAnnounce),
             after(self.round_wake, Why::OnionSearch),
             after(self.mail_wake, Why::OnionDhtKey),
-            after(if self.mail_due { open } else { Instant::FAR }, Why::OnionDhtKey),
+            after(if mail { open } else { Instant::FAR }, Why::OnionDhtKey),
             after(if ask { self.pace.ready_at() } else { Instant::FAR }, Why::OnionSearch),
-            after(if self.requests.has_wanted() { open } else { Instant::FAR }, Why::OnionPath),
+            after(if wanted { open } else { Instant::FAR }, Why::OnionPath),
         ]
         .into_iter()
         .fold(late, Deadline::earliest)

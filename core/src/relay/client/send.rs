@@ -248,6 +248,11 @@ impl<'s> RelayClient<'s> {
         }
     }
 
+    /// Whether the onion must wait: the stream that it would take is full.
+    pub(crate) fn holds_onion_up(&self) -> bool {
+        self.best_for_onion().is_some_and(|(place, _)| self.relays[place].mark == Mark::Taken)
+    }
+
     fn best_for_onion(&self) -> Option<(usize, u16)> {
         let up = self.relays.iter().enumerate().filter(|(_, relay)| relay.is_up());
         up.map(|(place, relay)| (place, relay.onion_unanswered)).min_by_key(|(_, unanswered)| *unanswered)
