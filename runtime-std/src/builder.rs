@@ -4,7 +4,9 @@ use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
 use crate::profile_store::{LoadError, ProfileStore};
+use crate::proxy::ProxyAddress;
 use crate::relay;
+use crate::resolve::{ResolveError, resolve};
 use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
@@ -15,6 +17,7 @@ use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
 use bluering_core::profile::Profile;
+use bluering_core::relay::proxy::Proxy;
 use bluering_core::relay::server::RelayLimits;
 use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Endpoint, Limits, Node, Storage};
 use smol::{Timer, channel};
@@ -35,6 +38,7 @@ pub const MOTD_LEN_MAX: usize = 256;
 pub struct Builder {
     listen: Listen,
     udp: bool,
+    proxy: Option<ProxyAddress>,
     profile: Option<PathBuf>,
     autosave: bool,
     secret: Option<SecretKey>,
@@ -51,6 +55,8 @@ pub struct Builder {
 pub enum StartError {
     /// No socket.
     Bind(BindError),
+    /// The host of the proxy cannot be found.
+    Proxy(ResolveError),
     /// A relay of our own needs UDP.
     RelayWithoutUdp,
     /// The profile's file cannot serve.
@@ -68,6 +74,7 @@ impl Default for Builder {
         Self {
             listen: Listen::Dual(Ports::Usual),
             udp: true,
+            proxy: None,
             profile: None,
             autosave: true,
             secret: None,
@@ -99,6 +106,13 @@ impl Builder {
     #[must_use]
     pub fn udp(mut self, on: bool) -> Self {
         self.udp = on;
+        self
+    }
+
+    /// All connections go through this proxy, and there is no UDP. Nothing goes past it, not even the look-up of a name.
+    #[must_use]
+    pub fn proxy(mut self, proxy: ProxyAddress) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -189,10 +203,12 @@ impl Builder {
         };
         let bytes = bytes.flatten();
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
+        let proxy = self.proxy.take().map(find_proxy).transpose()?;
+        self.udp &= proxy.is_none();
         let socket = self.udp.then(|| UdpPort::bind(self.listen)).transpose().map_err(StartError::Bind)?;
         let clock = Clock::start();
         let relay = self.start_relay(clock, socket.as_ref())?;
-        let (node, contacts) = self.build_node(clock, profile.as_ref())?;
+        let (node, contacts) = self.build_node(clock, profile.as_ref(), proxy)?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
             saver.changed();
@@ -203,7 +219,8 @@ impl Builder {
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
         let (relay, relay_view) = relay.unzip();
         let local = socket.as_ref().map_or(Endpoint::UNSPECIFIED, UdpPort::local);
-        let tox = Tox { jobs, ended: end, local, dht_key, public_key, relay: relay_view };
+        let is_proxied = proxy.is_some();
+        let tox = Tox { jobs, ended: end, local, is_proxied, dht_key, public_key, relay: relay_view };
         let runner = Runner {
             room: Room { node, contacts, saver, clock, traffic: Box::default(), stopping: false },
             socket,
@@ -242,6 +259,7 @@ impl Builder {
         &mut self,
         clock: Clock,
         profile: Option<&Profile<'_>>,
+        proxy: Option<&'static Proxy<'static>>,
     ) -> Result<(Box<Node<'static, HostEnv>>, Contacts), StartError> {
         let mut rng = rng().map_err(StartError::Random)?;
         let (secret, nospam) = match profile {
@@ -259,7 +277,7 @@ impl Builder {
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
         let dht_secret = self.dht_secret.take();
-        let config = Config { dht_secret, info, udp: self.udp, ..Config::new(secret, nospam) };
+        let config = Config { dht_secret, info, udp: self.udp, proxy, ..Config::new(secret, nospam) };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {
@@ -270,10 +288,19 @@ impl Builder {
     }
 }
 
+/// Looks the proxy's host up. The node borrows what it needs for as long as the process lives.
+fn find_proxy(address: ProxyAddress) -> Result<&'static Proxy<'static>, StartError> {
+    let found = smol::block_on(resolve(address.host(), address.port())).map_err(StartError::Proxy)?;
+    let at = found.first().copied().map_or(Endpoint::UNSPECIFIED, Endpoint::from);
+    let address: &'static ProxyAddress = Box::leak(Box::new(address));
+    Ok(Box::leak(Box::new(address.found_at(at))))
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Proxy(error) => write!(f, "the proxy: {error}"),
             Self::RelayWithoutUdp => f.write_str("a TCP relay needs UDP, which is turned off"),
             Self::Load(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),

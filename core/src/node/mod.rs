@@ -34,6 +34,7 @@ use crate::frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
 use crate::friend::{Friends, Requests};
 use crate::messenger::Messenger;
 use crate::onion::{AnnounceStore, OnionClient, OnionRelay, OnionWay};
+use crate::relay::proxy::Proxy;
 use crate::relay::{RelayClient, StreamId};
 use crate::session::{SessionId, Sessions};
 use crate::stats::{DropReason, Stats};
@@ -59,13 +60,15 @@ pub struct Config<'s> {
     pub info: Option<BootstrapInfo<'s>>,
     /// Whether to use UDP. Without it the node lives by TCP relays alone, and never sends a datagram.
     pub udp: bool,
+    /// All connections go through this proxy; UDP cannot, so there is none.
+    pub proxy: Option<&'s Proxy<'s>>,
 }
 
 impl Config<'_> {
     /// A client with UDP.
     #[must_use]
     pub const fn new(secret: SecretKey, nospam: Nospam) -> Self {
-        Self { secret, nospam, dht_secret: None, info: None, udp: true }
+        Self { secret, nospam, dht_secret: None, info: None, udp: true, proxy: None }
     }
 }
 
@@ -259,7 +262,8 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        Ok(Self::assemble(me, config.info, config.udp, storage, parts, now))
+        let ways = (config.udp && config.proxy.is_none(), config.proxy);
+        Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }
 
     /// Puts the node together. Not inlined: its copies on the stack are not there yet while keys are computed.
@@ -267,7 +271,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn assemble(
         me: Identity,
         info: Option<BootstrapInfo<'s>>,
-        udp: bool,
+        (udp, proxy): (bool, Option<&'s Proxy<'s>>),
         storage: Storage<'s>,
         mut parts: Parts<E>,
         now: Instant,
@@ -280,7 +284,7 @@ impl<'s, E: Env> Node<'s, E> {
         let mut node = Self {
             dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
             relay: OnionRelay::new(rng),
-            relays: RelayClient::new(storage.relays, storage.relay_peers),
+            relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, proxy),
             store: AnnounceStore::new(storage.announced, rng),
             onion: OnionClient::new(storage.onion),
             sessions: Sessions::new(storage.sessions, rng),
@@ -416,6 +420,11 @@ impl<'s, E: Env> Node<'s, E> {
         }
         if self.law.is_resting(self.shared.now) {
             return None;
+        }
+        if E::RELAYS
+            && let Some(trouble) = self.relays.take_trouble()
+        {
+            return Some(Event::Proxy(trouble));
         }
         if let Some(request) = self.requests.next() {
             self.lent = Lent::Block(request.words);
