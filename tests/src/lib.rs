@@ -16,7 +16,11 @@
 //! ```
 
 pub mod bench;
+#[cfg(feature = "interop")]
+pub mod crowd;
 mod device;
+#[cfg(feature = "interop")]
+pub mod load;
 mod log;
 pub mod measure;
 mod name_server;
