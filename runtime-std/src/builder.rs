@@ -4,7 +4,9 @@ use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
 use crate::profile_store::{LoadError, ProfileStore};
+use crate::proxy::ProxyAddress;
 use crate::relay::{self, RelayGate};
+use crate::resolve::{ResolveError, resolve};
 use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
@@ -16,6 +18,7 @@ use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
 use bluering_core::profile::Profile;
+use bluering_core::relay::proxy::Proxy;
 use bluering_core::relay::server::RelayLimits;
 use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Endpoint, Limits, Node, Storage};
 use smol::{Timer, channel};
@@ -38,6 +41,7 @@ pub const MOTD_LEN_MAX: usize = 256;
 pub struct Builder {
     listen: Listen,
     udp: bool,
+    proxy: Option<ProxyAddress>,
     profile: Option<PathBuf>,
     autosave: bool,
     secret: Option<SecretKey>,
@@ -56,6 +60,8 @@ pub struct Builder {
 pub enum StartError {
     /// No socket.
     Bind(BindError),
+    /// The host of the proxy cannot be found.
+    Proxy(ResolveError),
     /// A relay of our own needs UDP.
     RelayWithoutUdp,
     /// The profile's file cannot serve.
@@ -73,6 +79,7 @@ impl Default for Builder {
         Self {
             listen: Listen::Dual(Ports::Usual),
             udp: true,
+            proxy: None,
             profile: None,
             autosave: true,
             secret: None,
@@ -106,6 +113,13 @@ impl Builder {
     #[must_use]
     pub fn udp(mut self, on: bool) -> Self {
         self.udp = on;
+        self
+    }
+
+    /// All connections go through this proxy, and there is no UDP. Nothing goes past it, not even the look-up of a name.
+    #[must_use]
+    pub fn proxy(mut self, proxy: ProxyAddress) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -211,13 +225,15 @@ impl Builder {
         };
         let bytes = bytes.flatten();
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
+        let proxy = self.proxy.take().map(find_proxy).transpose()?;
+        self.udp &= proxy.is_none();
         let sharing = if cfg!(any(target_os = "linux", target_os = "android")) { self.workers } else { 1 };
         let sockets = if self.udp { UdpPort::bind_several(self.listen, sharing) } else { Ok(Vec::new()) };
         let mut sockets = sockets.map_err(StartError::Bind)?;
         let socket = (!sockets.is_empty()).then(|| sockets.swap_remove(0));
         let clock = Clock::start();
         let relay = self.start_relay(clock, socket.as_ref())?;
-        let (mut node, contacts) = self.build_node(clock, profile.as_ref())?;
+        let (mut node, contacts) = self.build_node(clock, profile.as_ref(), proxy)?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
             saver.changed();
@@ -233,7 +249,8 @@ impl Builder {
         let hired = (!places.is_empty()).then(|| Workers::start(places, post, door, clock)).transpose();
         let hired = hired.map_err(StartError::Thread)?;
         let local = socket.as_ref().map_or(Endpoint::UNSPECIFIED, UdpPort::local);
-        let tox = Tox { jobs, ended: end, local, dht_key, public_key, relay: relay_view };
+        let is_proxied = proxy.is_some();
+        let tox = Tox { jobs, ended: end, local, is_proxied, dht_key, public_key, relay: relay_view };
         let runner = Runner {
             room: Room { node, contacts, saver, clock, traffic: Box::default(), workers, stopping: false },
             socket,
@@ -291,6 +308,7 @@ impl Builder {
         &mut self,
         clock: Clock,
         profile: Option<&Profile<'_>>,
+        proxy: Option<&'static Proxy<'static>>,
     ) -> Result<(Box<Node<'static, HostEnv>>, Contacts), StartError> {
         let mut rng = rng().map_err(StartError::Random)?;
         let (secret, nospam) = match profile {
@@ -308,7 +326,7 @@ impl Builder {
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
         let (dht_secret, lan_discovery) = (self.dht_secret.take(), self.lan_discovery);
-        let config = Config { dht_secret, info, udp: self.udp, lan_discovery, ..Config::new(secret, nospam) };
+        let config = Config { dht_secret, info, udp: self.udp, lan_discovery, proxy, ..Config::new(secret, nospam) };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {
@@ -319,10 +337,19 @@ impl Builder {
     }
 }
 
+/// Looks the proxy's host up. The node borrows what it needs for as long as the process lives.
+fn find_proxy(address: ProxyAddress) -> Result<&'static Proxy<'static>, StartError> {
+    let found = smol::block_on(resolve(address.host(), address.port())).map_err(StartError::Proxy)?;
+    let at = found.first().copied().map_or(Endpoint::UNSPECIFIED, Endpoint::from);
+    let address: &'static ProxyAddress = Box::leak(Box::new(address));
+    Ok(Box::leak(Box::new(address.found_at(at))))
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Proxy(error) => write!(f, "the proxy: {error}"),
             Self::RelayWithoutUdp => f.write_str("a TCP relay needs UDP, which is turned off"),
             Self::Load(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),

@@ -42,6 +42,7 @@ use crate::friend::{Friends, Requests};
 use crate::lan::{LanCall, LanCaller};
 use crate::messenger::Messenger;
 use crate::onion::{AnnounceStore, OnionClient, OnionRelay, OnionWay};
+use crate::relay::proxy::Proxy;
 use crate::relay::{RelayClient, StreamId};
 use crate::session::{SessionId, Sessions};
 use crate::stats::{DropReason, Stats};
@@ -69,13 +70,15 @@ pub struct Config<'s> {
     pub lan_discovery: bool,
     /// Whether to use UDP. Without it the node lives by TCP relays alone, and never sends a datagram.
     pub udp: bool,
+    /// All connections go through this proxy; UDP cannot, so there is none.
+    pub proxy: Option<&'s Proxy<'s>>,
 }
 
 impl Config<'_> {
     /// A client with UDP, and without LAN discovery.
     #[must_use]
     pub const fn new(secret: SecretKey, nospam: Nospam) -> Self {
-        Self { secret, nospam, dht_secret: None, info: None, lan_discovery: false, udp: true }
+        Self { secret, nospam, dht_secret: None, info: None, lan_discovery: false, udp: true, proxy: None }
     }
 }
 
@@ -218,9 +221,10 @@ pub struct Node<'s, E: Env> {
 }
 
 /// By what ways to reach others.
-struct Ways {
+struct Ways<'s> {
     udp: bool,
     lan_discovery: bool,
+    proxy: Option<&'s Proxy<'s>>,
 }
 
 /// What [`Node::poll_event`] has lent out; taken back at the next call.
@@ -281,7 +285,8 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        let ways = Ways { udp: config.udp, lan_discovery: config.lan_discovery };
+        let udp = config.udp && config.proxy.is_none();
+        let ways = Ways { udp, lan_discovery: config.lan_discovery, proxy: config.proxy };
         Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }
 
@@ -290,7 +295,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn assemble(
         me: Identity,
         info: Option<BootstrapInfo<'s>>,
-        ways: Ways,
+        ways: Ways<'s>,
         storage: Storage<'s>,
         mut parts: Parts<E>,
         now: Instant,
@@ -303,7 +308,7 @@ impl<'s, E: Env> Node<'s, E> {
         let mut node = Self {
             dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
             relay: OnionRelay::new(rng),
-            relays: RelayClient::new(storage.relays, storage.relay_peers),
+            relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, ways.proxy),
             store: AnnounceStore::new(storage.announced, storage.group_peers, rng),
             forwarder: Forwarder::new(rng),
             announcements: Announcements::new(now, storage.announcements, rng),
@@ -445,6 +450,11 @@ impl<'s, E: Env> Node<'s, E> {
         }
         if self.law.is_resting(self.shared.now) {
             return None;
+        }
+        if E::RELAYS
+            && let Some(trouble) = self.relays.take_trouble()
+        {
+            return Some(Event::Proxy(trouble));
         }
         if let Some(request) = self.requests.next() {
             self.lent = Lent::Block(request.words);

@@ -8,7 +8,7 @@ use crate::dht::{Candidate, NodeEntry, Search};
 use crate::friend::{BLOCKED_KEY_VACANT, Friend, IncomingRequest};
 use crate::messenger::SelfText;
 use crate::onion::{Announced, GroupPeer, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
-use crate::relay::client::{Relay, RelayPeer};
+use crate::relay::client::{Relay, RelayName, RelayPeer};
 use crate::session::Session;
 use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 
@@ -38,6 +38,7 @@ pub struct Storage<'s> {
     pub(super) onion: OnionTables<'s>,
     pub(super) relays: Mem<'s, Relay>,
     pub(super) relay_peers: Mem<'s, RelayPeer>,
+    pub(super) relay_names: Mem<'s, RelayName>,
     pub(super) sessions: Slots<'s, Session>,
     pub(super) friends: Slots<'s, Friend>,
     pub(super) requests: Slots<'s, IncomingRequest>,
@@ -133,6 +134,9 @@ const BLOCKS_MIN: usize = 4;
 /// Routes name relays by a byte.
 #[cfg(feature = "alloc")]
 const RELAYS_MAX: usize = 255;
+/// Relays that are known by a name: those of the configuration, behind a proxy.
+#[cfg(feature = "alloc")]
+const RELAY_NAMES: usize = 8;
 /// Key agreements that others can make a microcontroller compute in a second. One takes 1.7 million instructions, so
 /// twenty are 34 million: a fifth of a Cortex-M4 at 168 MHz, half of one at 64 MHz.
 const AGREEMENTS: u32 = 20;
@@ -187,6 +191,7 @@ impl Storage<'static> {
             },
             relays: filled(limits.relays.min(RELAYS_MAX), || Relay::VACANT),
             relay_peers: filled(if limits.relays > 0 { limits.friends } else { 0 }, || RelayPeer::VACANT),
+            relay_names: filled(limits.relays.min(RELAY_NAMES), || RelayName::VACANT),
             // Ended sessions keep their place until all that they brought is read.
             sessions: Slots::<Session>::boxed(limits.friends + EXTRA_SEARCHES),
             friends: Slots::<Friend>::boxed(limits.friends),
@@ -290,6 +295,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             },
             relays: Mem::Borrowed(&mut []),
             relay_peers: Mem::Borrowed(&mut []),
+            relay_names: Mem::Borrowed(&mut []),
             sessions: Slots::new(&mut self.sessions),
             friends: Slots::new(&mut self.friends),
             requests: Slots::new(&mut self.requests),

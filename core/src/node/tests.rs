@@ -1,5 +1,8 @@
 //! The node as a whole: sizes, and arbitrary input.
 
+#[cfg(feature = "alloc")]
+mod relays;
+
 use super::*;
 use crate::Endpoint;
 use crate::crypto::PublicKey;
