@@ -41,6 +41,7 @@ pub struct Builder {
     relay_at: Vec<SocketAddr>,
     relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
+    hole_punching: bool,
     events_waiting: usize,
 }
 
@@ -71,6 +72,7 @@ impl Default for Builder {
             relay_at: Vec::new(),
             relay_limits: RelayLimits::SERVER,
             info: None,
+            hole_punching: true,
             events_waiting: EVENTS_WAITING,
         }
     }
@@ -145,6 +147,13 @@ impl Builder {
         let mut motd = motd.into();
         motd.truncate(MOTD_LEN_MAX);
         self.info = Some((version, motd));
+        self
+    }
+
+    /// Whether to punch holes into address translators towards friends (default: yes).
+    #[must_use]
+    pub fn hole_punching(mut self, on: bool) -> Self {
+        self.hole_punching = on;
         self
     }
 
@@ -243,7 +252,8 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let config = Config { secret, nospam, dht_secret: self.dht_secret.take(), info };
+        let dht_secret = self.dht_secret.take();
+        let config = Config { dht_secret, info, hole_punching: self.hole_punching, ..Config::new(secret, nospam) };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {

@@ -84,7 +84,7 @@ impl Target {
         let (work, now) = (Rc::new(Cell::new(0)), Instant::from_secs(1));
         let parts = Parts { rng: SimRng::new(3), suite: Counting(work.clone()) };
         let info = Some(BootstrapInfo { version: 1, motd: b"target" });
-        let config = Config { secret: SecretKey::from_bytes([5; 32]), nospam: Nospam([1; 4]), dht_secret: None, info };
+        let config = Config { info, ..Config::new(SecretKey::from_bytes([5; 32]), Nospam([1; 4])) };
         let Ok(node) = Node::new(config, Storage::heap(limits), parts, now) else { panic!("the limits are too small") };
         let mut target = Self { node, work, scratch: Scratch::new(), now };
         target.drain();

@@ -132,12 +132,7 @@ impl Trio {
         let now = Instant::from_secs(1);
         let nodes = (0..3).map(|i| {
             let rng = ChaCha8Rng::from_seed([i + 1; 32]);
-            let config = Config {
-                secret: SecretKey::from_bytes([i + 7; 32]),
-                nospam: Nospam([i; 4]),
-                dht_secret: None,
-                info: None,
-            };
+            let config = Config::new(SecretKey::from_bytes([i + 7; 32]), Nospam([i; 4]));
             let limits = if i == 0 { Limits::SERVER } else { Limits::DESKTOP };
             let node = Node::new(config, Storage::heap(&limits), Parts { rng, suite: Nacl }, now);
             let mut node = node.expect("the limits suffice");

@@ -9,11 +9,12 @@ mod law;
 mod links;
 mod occupancy;
 mod profile;
+mod roam;
 mod storage;
 #[cfg(test)]
 mod tests;
 
-pub use crate::dht::BootstrapInfo;
+pub use crate::dht::{BootstrapInfo, OwnAddress};
 pub use crate::friend::{AddFriendError, FriendId};
 pub use crate::messenger::{SendError, TooLong};
 pub use commands::FriendInfo;
@@ -54,6 +55,17 @@ pub struct Config<'s> {
     pub dht_secret: Option<SecretKey>,
     /// What to answer to bootstrap info requests (0xf0); `None` for clients.
     pub info: Option<BootstrapInfo<'s>>,
+    /// Whether to punch holes into address translators towards friends, which may take some packets to ports where
+    /// nobody listens.
+    pub hole_punching: bool,
+}
+
+impl<'s> Config<'s> {
+    /// A client with a DHT key of this run and everything that helps to be reached.
+    #[must_use]
+    pub const fn new(secret: SecretKey, nospam: Nospam) -> Self {
+        Self { secret, nospam, dht_secret: None, info: None, hole_punching: true }
+    }
 }
 
 /// Something that only the runtime can do.
@@ -123,7 +135,7 @@ impl core::error::Error for BuildError {}
 /// // On a microcontroller this is a `static`.
 /// let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new());
 /// let secret = SecretKey::from_bytes([7; 32]);
-/// let config = Config { secret, nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None };
+/// let config = Config::new(secret, Nospam([1, 2, 3, 4]));
 /// let start = Instant::ZERO; // the adapter's clock
 /// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;
 /// node.set_name(b"Alice")?;
@@ -159,6 +171,8 @@ pub struct Node<'s, E: Env> {
     persist: bool,
     /// Shut down: no session begins any more.
     closing: bool,
+    /// Until when the driver was told to sleep; far later, the machine has slept.
+    alarm: Instant,
     /// Which machine encodes first: they take turns.
     turn: u8,
     /// Place of the friend who had the last event.
@@ -224,8 +238,9 @@ impl<'s, E: Env> Node<'s, E> {
         if !storage.suffices() {
             return Err(BuildError::StorageTooSmall);
         }
-        let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        Ok(Self::assemble(me, config.info, storage, parts, now))
+        let Config { secret, nospam, dht_secret, info, hole_punching } = config;
+        let me = Identity::generate(&mut parts, secret, nospam, dht_secret);
+        Ok(Self::assemble(me, info, hole_punching, storage, parts, now))
     }
 
     /// Puts the node together. Not inlined: its copies on the stack are not there yet while keys are computed.
@@ -233,6 +248,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn assemble(
         me: Identity,
         info: Option<BootstrapInfo<'s>>,
+        hole_punching: bool,
         storage: Storage<'s>,
         mut parts: Parts<E>,
         now: Instant,
@@ -242,7 +258,14 @@ impl<'s, E: Env> Node<'s, E> {
         seeds.iter_mut().for_each(|seed| rng.fill_bytes(seed));
         let [key_seed, dht_seed] = seeds;
         let mut node = Self {
-            dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
+            dht: Dht::new(
+                storage.close,
+                storage.searches,
+                storage.candidates,
+                (storage.punches, hole_punching),
+                info,
+                dht_seed,
+            ),
             relay: OnionRelay::new(rng),
             store: AnnounceStore::new(storage.announced, rng),
             onion: OnionClient::new(storage.onion),
@@ -266,6 +289,7 @@ impl<'s, E: Env> Node<'s, E> {
             telling: false,
             persist: false,
             closing: false,
+            alarm: Instant::FAR,
             turn: 0,
             event_turn: 0,
             lent: Lent::Nothing,
@@ -278,6 +302,7 @@ impl<'s, E: Env> Node<'s, E> {
     /// Handles a received datagram: decrypts it in place, and answers it in place at most once.
     pub fn handle_datagram(&mut self, now: Instant, frame: &mut Frame<'_>) -> Disposition {
         self.shared.advance(now);
+        self.notice_sleep();
         self.shared.stats.datagrams_in += 1;
         let disposition = self.dispatch(frame);
         match disposition {
@@ -375,6 +400,7 @@ impl<'s, E: Env> Node<'s, E> {
             .into_iter()
             .fold(None, Deadline::earliest);
         self.law.rest(rest);
+        self.alarm = rest.map_or(Instant::FAR, |rest| rest.at);
         rest
     }
 
@@ -408,6 +434,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn input(&mut self, now: Instant) {
         self.shared.advance(now);
         self.law.input();
+        self.notice_sleep();
     }
 
     /// What is done for others alone (relaying, storing, most answers of the DHT) is no input by the law: nothing of

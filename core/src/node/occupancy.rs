@@ -5,15 +5,16 @@ use crate::cx::Env;
 use crate::storage::Table;
 
 /// Number of tables.
-const TABLES: usize = 15;
+const TABLES: usize = 16;
 
 /// All tables of a node at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Occupancy([Table; TABLES]);
 
 impl Occupancy {
-    /// The tables, always in the same order: close list, searches, candidates, announced, path nodes, onion paths,
-    /// onion friends, onion self nodes, onion pending, sessions, friends, friend requests, blocked keys, keys, blocks.
+    /// The tables, always in the same order: close list, searches, candidates, punches, announced, path nodes, onion
+    /// paths, onion friends, onion self nodes, onion pending, sessions, friends, friend requests, blocked keys, keys,
+    /// blocks.
     #[must_use]
     pub const fn tables(&self) -> &[Table; TABLES] {
         &self.0
@@ -32,13 +33,14 @@ impl<E: Env> Node<'_, E> {
     pub fn occupancy(&self) -> Occupancy {
         let friends = &self.friends.table;
         let (keys, blocks) = (&self.shared.keys, &self.shared.blocks);
-        let [close, searches, candidates] = self.dht.tables();
+        let [close, searches, candidates, punches] = self.dht.tables();
         let [path_nodes, paths, onion_friends, self_nodes, pending] = self.onion.tables(friends.extent());
         let [requests, blocked] = self.requests.tables();
         Occupancy([
             close,
             searches,
             candidates,
+            punches,
             self.store.table(),
             path_nodes,
             paths,

@@ -188,7 +188,7 @@ mod tests {
     fn restored(saved: &[u8], seed: u8) -> Vec<u8> {
         let profile = Profile::parse(saved).unwrap();
         let mut memory = Box::new(Micro::new());
-        let config = Config { secret: profile.secret_key(), nospam: profile.nospam(), dht_secret: None, info: None };
+        let config = Config::new(profile.secret_key(), profile.nospam());
         let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([seed; 32]), suite: Nacl };
         let now = Instant::from_secs(5);
         let mut node = Node::new(config, memory.storage(), parts, now).unwrap();

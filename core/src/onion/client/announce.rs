@@ -220,6 +220,15 @@ impl<'s> Announcement<'s> {
         self.find_next_due();
     }
 
+    /// Nodes that hold us would send what comes for us to where we were: all are told anew.
+    pub(super) fn start_over(&mut self, now: Instant) {
+        for node in self.mem.iter_mut().filter(|node| !node.is_vacant()) {
+            (node.due, node.unanswered) = (now, 0);
+        }
+        (self.populate_at, self.populate_gap) = (now, POPULATE_FIRST);
+        self.find_next_due();
+    }
+
     /// A node that is due.
     pub(super) fn due(&self, now: Instant) -> Option<usize> {
         self.next_due.filter(|at| *at <= now)?;

@@ -248,6 +248,12 @@ impl<'s> Requests<'s> {
         self.count();
     }
 
+    /// Forgets everything.
+    pub(super) fn forget_all(&mut self) {
+        self.mem.iter_mut().for_each(|entry| *entry = Pending::VACANT);
+        self.count();
+    }
+
     /// Whether something is wanted.
     pub(super) const fn has_wanted(&self) -> bool {
         self.wanted > 0
