@@ -184,7 +184,8 @@ impl<'s> Punches<'s> {
     pub(super) fn forget(&mut self, search: SearchId) {
         for punch in self.mem.iter_mut().filter(|punch| punch.search == Some(search)) {
             let (their_id, answer_routes) = (punch.their_id, punch.answer_routes);
-            *punch = Punch { search: punch.search.filter(|_| answer_routes > 0), ping_at: Instant::FAR, ..Punch::VACANT };
+            *punch =
+                Punch { search: punch.search.filter(|_| answer_routes > 0), ping_at: Instant::FAR, ..Punch::VACANT };
             (punch.their_id, punch.answer_routes) = (their_id, answer_routes);
         }
     }
@@ -247,7 +248,8 @@ impl Punch {
 
     /// If both are at it, packets go out.
     fn begin_round(&mut self, now: Instant) {
-        let rested = self.rounds == 0 || now.reached(self.round_at, if self.rounds < QUICK { PAUSE_FIRST } else { PAUSE });
+        let rested =
+            self.rounds == 0 || now.reached(self.round_at, if self.rounds < QUICK { PAUSE_FIRST } else { PAUSE });
         if self.left > 0 || !rested || !self.is_asked(now) || !self.is_answered(now) {
             return;
         }
@@ -283,6 +285,9 @@ impl Punch {
             self.left = 0;
             return None;
         };
+        if agreed.ports.len() == 1 {
+            self.left = 0;
+        }
         Some(Move::Punch { search, at: Endpoint::new(agreed.ip, self.next_port(&agreed.ports)) })
     }
 

@@ -180,9 +180,9 @@ fn dht_requests_travel_through_a_node_that_knows_the_receiver() {
     let dropped = deliver(&mut world, from, &buf[..unknown.unwrap()]);
     assert_eq!(dropped, Disposition::Dropped(DropReason::NoRoute));
     // And one for the first node itself.
-    let len = emit_dht_request(&mut world.parties[1].bench.cx(), &server.key, 254, &[], &mut buf).unwrap();
+    let len = emit_dht_request(&mut world.parties[1].bench.cx(), &server.key, 155, &[], &mut buf).unwrap();
     assert_eq!(deliver(&mut world, from, &buf[..len]), Disposition::Consumed);
-    assert!(matches!(world.parties[0].notes.last().unwrap().0, DhtNote::Request { request: 254, .. }));
+    assert!(matches!(world.parties[0].notes.last().unwrap().0, DhtNote::Request { request: 155, .. }));
 }
 
 #[test]
