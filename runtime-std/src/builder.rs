@@ -3,6 +3,7 @@
 use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
+use crate::outside::Outside;
 use crate::profile_store::{LoadError, ProfileStore};
 use crate::relay;
 use crate::room::Room;
@@ -213,6 +214,7 @@ impl Builder {
             timer: Timer::never(),
             deadline: None,
             clock_at: None,
+            outside: Outside::listen(),
             relay,
         };
         Ok((tox, events, runner))

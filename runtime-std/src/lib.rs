@@ -21,6 +21,7 @@
 //! |---|---|
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
+//! | `outside` | when the network changes, and when the machine has slept |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
 //! | `relay` | the TCP relay, on a thread of its own |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
@@ -33,6 +34,7 @@ mod env;
 mod event;
 mod handle;
 mod offload;
+mod outside;
 mod profile_store;
 mod relay;
 mod resolve;

@@ -10,7 +10,7 @@ mod linux {
     use nix::poll::{PollFd, PollFlags, ppoll};
     use nix::sys::eventfd::{EfdFlags, EventFd};
     use nix::sys::time::TimeSpec;
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, BorrowedFd};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use std::task::{Context, Poll, Wake, Waker};
@@ -44,20 +44,36 @@ mod linux {
             Ok(Self { fd, rung: AtomicBool::new(false), sleeping: AtomicBool::new(false) })
         }
 
-        /// Sleeps until it is rung, the socket is ready, or `until`.
-        fn sleep(&self, socket: &impl AsFd, writable: bool, until: Option<Instant>) {
+        /// Sleeps until it is rung, the socket is ready, one of the others can be read (true), or `until`.
+        fn sleep<'f>(
+            &'f self,
+            socket: &'f impl AsFd,
+            writable: bool,
+            others: impl Iterator<Item = BorrowedFd<'f>>,
+            until: Option<Instant>,
+        ) -> bool {
             self.sleeping.store(true, SeqCst);
+            let mut told = false;
             if !self.rung.load(SeqCst) {
                 let wanted = if writable { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
-                let mut fds = [PollFd::new(socket.as_fd(), wanted), PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+                let bell = PollFd::new(self.fd.as_fd(), PollFlags::POLLIN);
+                let mut fds = [bell.clone(), PollFd::new(socket.as_fd(), wanted), bell.clone(), bell];
+                let mut count = 2;
+                for other in others.take(2) {
+                    fds[count] = PollFd::new(other, PollFlags::POLLIN);
+                    count += 1;
+                }
+                let fds = &mut fds[..count];
                 let time = until.map(|at| TimeSpec::from_duration(until_then(at)));
                 // An interrupted sleep is a short sleep.
-                let _ = ppoll(&mut fds, time, None);
-                if fds[1].any() == Some(true) {
+                let _ = ppoll(fds, time, None);
+                if fds[0].any() == Some(true) {
                     let _ = self.fd.read();
                 }
+                told = fds[2..].iter().any(|fd| fd.any() == Some(true));
             }
             self.sleeping.store(false, SeqCst);
+            told
         }
     }
 
@@ -76,7 +92,12 @@ mod linux {
                 bell.rung.store(false, SeqCst);
                 match self.poll_told(&mut cx, idle) {
                     Poll::Ready(wake) => self.woken(wake),
-                    Poll::Pending => bell.sleep(self.socket.socket(), idle.transmit_blocked, self.alarm(idle)),
+                    Poll::Pending => {
+                        let (socket, others) = (self.socket.socket(), self.outside.fds());
+                        if bell.sleep(socket, idle.transmit_blocked, others, self.alarm(idle)) {
+                            self.look_outside();
+                        }
+                    }
                 }
             }
             smol::block_on(self.finish());

@@ -93,6 +93,8 @@ pub(super) struct NodeHost {
     pub(super) persists: u32,
     /// The application reads events.
     pub(super) reading: bool,
+    /// It was moved in its sleep.
+    pub(super) moved: bool,
 }
 
 impl Host {

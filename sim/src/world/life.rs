@@ -114,6 +114,7 @@ impl<T: Tap> World<T> {
             heard: Vec::new(),
             persists: 0,
             reading: true,
+            moved: false,
         }));
         self.pump(id, true);
     }
@@ -213,6 +214,11 @@ impl<T: Tap> World<T> {
             }
             let local = node.running.local(now);
             node.node.handle_clock(local, unix(now, clock));
+            // A sleep that the clock has counted is noticed by the node, but not a move in a short one.
+            if !counted || node.moved {
+                node.moved = false;
+                node.node.handle_network_change(local);
+            }
         }
         self.changed(id, Change::Resumed);
         self.awake(id);
@@ -246,12 +252,17 @@ impl<T: Tap> World<T> {
         self.pump(id, true);
     }
 
-    /// Moves a host to another place: new addresses, nobody is told.
+    /// Moves a host to another place: new addresses. Its node is told, as an operating system does; nobody else is.
     pub fn move_to(&mut self, id: HostId, place: &Place) {
         self.wire.net.move_to(id, place);
-        let at = self.wire.net.address(id);
+        let (at, now) = (self.wire.net.address(id), self.now);
+        let is_awake = self.is_awake(id);
         if let Some(node) = self.hosts[id as usize].node_mut() {
             node.node.set_local_endpoint(at.is_lan().then_some(at));
+            node.moved = !is_awake;
+            if is_awake {
+                node.node.handle_network_change(node.running.local(now));
+            }
         }
         self.changed(id, Change::Moved);
         self.pump(id, true);

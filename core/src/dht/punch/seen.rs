@@ -83,12 +83,6 @@ impl Seen {
         }
         Some(Agreed { ip, ports })
     }
-
-    /// Until when the voices heard so far count.
-    pub(in crate::dht) fn fresh_until(&self) -> Instant {
-        let said = self.0.iter().filter(|voice| voice.at.is_usable());
-        said.map(|voice| Instant::from_secs(u64::from(voice.heard_s)) + FRESH).max().unwrap_or(Instant::ZERO)
-    }
 }
 
 /// All who have the same number have one voice.
@@ -150,7 +144,6 @@ mod tests {
         for n in 1..=VOICES as u8 {
             seen.say(at(u64::from(n)), node(n), place(1, 1));
         }
-        assert_eq!(seen.fresh_until(), at(VOICES as u64) + FRESH);
         assert!(seen.agreed(at(75), VOICES, None).is_some() && seen.agreed(at(76), VOICES, None).is_none());
         seen.say(at(20), node(99), place(2, 2));
         assert!(!seen.0.iter().any(|voice| voice.by == voice_of(node(1).ip())), "the oldest is gone");
