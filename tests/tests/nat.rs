@@ -156,7 +156,8 @@ fn ours_and_theirs_punch() -> Outcome {
     ensure(connection(&a, friend)? == "udp", || "not over UDP".into())
 }
 
-/// Two friends on public hosts, of which `mover` gets another address while both write.
+/// Two friends on public hosts, of which one gets another address. Only what tells a program of that, netlink, lets ours
+/// be heard before it has something to say; c-toxcore does not look, so it writes as well.
 fn chat_on_the_move(stays: Kind, moves: Kind) -> Outcome {
     let internet = Internet::new()?;
     let nodes = nodes(&internet, [Ours; 6])?;
@@ -178,7 +179,9 @@ fn chat_on_the_move(stays: Kind, moves: Kind) -> Outcome {
     for n in 0.. {
         let text = format!("number {n}");
         // Refused while it thinks that the other is offline.
-        let _ = b.cmd("send_message", json!({"friend": a_at_b, "text": text}));
+        if moves == Real || told.1 {
+            let _ = b.cmd("send_message", json!({"friend": a_at_b, "text": text}));
+        }
         let _ = a.cmd("send_message", json!({"friend": b_at_a, "text": text}));
         let hears = |peer: &Peer, mark| peer.wait_since(mark, "message", Duration::from_millis(50), |_| true).is_ok();
         told = (told.0 || hears(&a, at_a), told.1 || hears(&b, at_b));
