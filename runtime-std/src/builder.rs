@@ -5,18 +5,20 @@ use crate::env::{Clock, rng};
 use crate::event::event_channel;
 use crate::outside::Outside;
 use crate::profile_store::{LoadError, ProfileStore};
-use crate::relay;
+use crate::relay::{self, RelayGate};
 use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
 use crate::socket::{BindError, Listen, Ports, UdpPort};
-use crate::trains::{Arrivals, Departures};
+use crate::streams::Streams;
+use crate::trains::{Arrivals, Departures, Replies};
+use crate::workers::{Parcel, Post, Worker, Workers};
 use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
 use bluering_core::profile::Profile;
 use bluering_core::relay::server::RelayLimits;
-use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Limits, Node, Storage};
+use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Endpoint, Limits, Node, Storage};
 use smol::{Timer, channel};
 use std::fmt;
 use std::io;
@@ -27,6 +29,8 @@ use std::path::PathBuf;
 const JOBS_WAITING: usize = 256;
 /// Events that may wait for the application, unless asked otherwise.
 const EVENTS_WAITING: usize = 1024;
+/// More threads than any machine has cores are a mistake.
+const WORKERS_MAX: usize = 1024;
 /// The longest message of the day that a bootstrap info response holds (`bootstrap_node_packets.h`).
 pub const MOTD_LEN_MAX: usize = 256;
 
@@ -34,6 +38,7 @@ pub const MOTD_LEN_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Builder {
     listen: Listen,
+    udp: bool,
     profile: Option<PathBuf>,
     autosave: bool,
     secret: Option<SecretKey>,
@@ -44,6 +49,8 @@ pub struct Builder {
     info: Option<(u32, Vec<u8>)>,
     hole_punching: bool,
     events_waiting: usize,
+    lan_discovery: bool,
+    workers: usize,
 }
 
 /// Why a node cannot start.
@@ -51,6 +58,8 @@ pub struct Builder {
 pub enum StartError {
     /// No socket.
     Bind(BindError),
+    /// A relay of our own needs UDP.
+    RelayWithoutUdp,
     /// The profile's file cannot serve.
     Load(LoadError),
     /// The limits are too small.
@@ -65,6 +74,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             listen: Listen::Dual(Ports::Usual),
+            udp: true,
             profile: None,
             autosave: true,
             secret: None,
@@ -75,6 +85,8 @@ impl Default for Builder {
             info: None,
             hole_punching: true,
             events_waiting: EVENTS_WAITING,
+            lan_discovery: false,
+            workers: 1,
         }
     }
 }
@@ -90,6 +102,13 @@ impl Builder {
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
         self.listen = listen;
+        self
+    }
+
+    /// Whether to use UDP (default: yes). Without it the node lives by TCP relays alone, and opens no UDP socket.
+    #[must_use]
+    pub fn udp(mut self, on: bool) -> Self {
+        self.udp = on;
         self
     }
 
@@ -125,6 +144,13 @@ impl Builder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Whether to find nodes in the local network, and be found by them, without knowing any (default: no).
+    #[must_use]
+    pub fn lan_discovery(mut self, on: bool) -> Self {
+        self.lan_discovery = on;
         self
     }
 
@@ -165,6 +191,14 @@ impl Builder {
         self
     }
 
+    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other than
+    /// Linux one receives, whatever is said here.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count.clamp(1, WORKERS_MAX);
+        self
+    }
+
     /// Starts the node on a thread of its own.
     ///
     /// # Errors
@@ -187,10 +221,13 @@ impl Builder {
         };
         let bytes = bytes.flatten();
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
-        let socket = UdpPort::bind(self.listen).map_err(StartError::Bind)?;
+        let sharing = if cfg!(any(target_os = "linux", target_os = "android")) { self.workers } else { 1 };
+        let sockets = if self.udp { UdpPort::bind_several(self.listen, sharing) } else { Ok(Vec::new()) };
+        let mut sockets = sockets.map_err(StartError::Bind)?;
+        let socket = (!sockets.is_empty()).then(|| sockets.swap_remove(0));
         let clock = Clock::start();
-        let relay = self.start_relay(clock, &socket)?;
-        let (node, contacts) = self.build_node(clock, profile.as_ref())?;
+        let relay = self.start_relay(clock, socket.as_ref())?;
+        let (mut node, contacts) = self.build_node(clock, profile.as_ref())?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
             saver.changed();
@@ -200,38 +237,65 @@ impl Builder {
         let (event_sender, events) = event_channel(self.events_waiting);
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
         let (relay, relay_view) = relay.unzip();
-        let tox = Tox { jobs, ended: end, local: socket.local(), dht_key, public_key, relay: relay_view };
+        let post = Post::new(jobs.downgrade());
+        let (places, workers) = self.hire(&mut node, clock, sockets)?;
+        let door = relay.as_ref().map(|relay: &RelayGate| &relay.door);
+        let hired = (!places.is_empty()).then(|| Workers::start(places, post, door, clock)).transpose();
+        let hired = hired.map_err(StartError::Thread)?;
+        let local = socket.as_ref().map_or(Endpoint::UNSPECIFIED, UdpPort::local);
+        let tox = Tox { jobs, ended: end, local, dht_key, public_key, relay: relay_view };
         let runner = Runner {
-            room: Room { node, contacts, saver, clock, traffic: Box::default(), stopping: false },
+            room: Room { node, contacts, saver, clock, traffic: Box::default(), workers, stopping: false },
             socket,
+            streams: Streams::default(),
             jobs: Box::pin(waiting_jobs),
             events: event_sender,
             ended,
             scratch: Box::new(Scratch::new()),
             arrivals: Arrivals::new(),
             departures: Departures::new(),
+            replies: Replies::new(),
             buf: Box::new([0; DATAGRAM_MAX]),
             timer: Timer::never(),
             deadline: None,
             clock_at: None,
             outside: Outside::listen(),
             relay,
+            workers: hired,
+            parcel: Parcel::default(),
         };
         Ok((tox, events, runner))
     }
 
+    /// A worker for each socket.
+    fn hire(
+        &self,
+        node: &mut Node<'static, HostEnv>,
+        clock: Clock,
+        sockets: Vec<UdpPort>,
+    ) -> Result<(Vec<(Worker, UdpPort)>, Vec<Worker>), StartError> {
+        let mut places = Vec::new();
+        for socket in sockets {
+            let parts = HostEnv::parts().map_err(StartError::Random)?;
+            places.push((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket));
+        }
+        let workers = places.iter().map(|(worker, _)| worker.clone()).collect();
+        Ok((places, workers))
+    }
+
     /// The relay's key is the node's DHT key, so that is decided here.
-    fn start_relay(&mut self, clock: Clock, udp: &UdpPort) -> Result<Option<relay::Started>, StartError> {
+    fn start_relay(&mut self, clock: Clock, udp: Option<&UdpPort>) -> Result<Option<relay::Started>, StartError> {
         if self.relay_at.is_empty() {
             return Ok(None);
         }
+        let udp = udp.ok_or(StartError::RelayWithoutUdp)?;
         let secret = match self.dht_secret.take() {
             Some(secret) => secret,
             None => SecretKey::generate(&mut rng().map_err(StartError::Random)?),
         };
         self.dht_secret = Some(secret.clone());
         let listeners = relay::bind(&self.relay_at).map_err(StartError::Bind)?;
-        relay::start(listeners, secret, &self.relay_limits, clock, udp).map(Some)
+        relay::start(listeners, secret, &self.relay_limits, clock, udp, self.workers).map(Some)
     }
 
     fn build_node(
@@ -254,8 +318,10 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let dht_secret = self.dht_secret.take();
-        let config = Config { dht_secret, info, hole_punching: self.hole_punching, ..Config::new(secret, nospam) };
+        let (dht_secret, lan_discovery, hole_punching) =
+            (self.dht_secret.take(), self.lan_discovery, self.hole_punching);
+        let config =
+            Config { dht_secret, info, udp: self.udp, lan_discovery, hole_punching, ..Config::new(secret, nospam) };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {
@@ -270,6 +336,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::RelayWithoutUdp => f.write_str("a TCP relay needs UDP, which is turned off"),
             Self::Load(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Random(error) => write!(f, "the system gives no randomness: {error}"),

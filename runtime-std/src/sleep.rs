@@ -6,11 +6,14 @@ use crate::Runner;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
     use super::Runner;
+    use crate::outside::Outside;
     use crate::runner::Turn;
+    use crate::socket::UdpPort;
+    use crate::streams::Streams;
     use nix::poll::{PollFd, PollFlags, ppoll};
     use nix::sys::eventfd::{EfdFlags, EventFd};
     use nix::sys::time::TimeSpec;
-    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::fd::AsFd;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use std::task::{Context, Poll, Wake, Waker};
@@ -44,37 +47,52 @@ mod linux {
             Ok(Self { fd, rung: AtomicBool::new(false), sleeping: AtomicBool::new(false) })
         }
 
-        /// Sleeps until it is rung, the socket is ready, one of the others can be read (true), or `until`.
-        fn sleep<'f>(
-            &'f self,
-            socket: &'f impl AsFd,
+        /// Sleeps until it is rung, a socket is ready, the outside has something to tell (true), or `until`.
+        fn sleep(
+            &self,
+            socket: Option<&UdpPort>,
+            streams: &mut Streams,
+            outside: &Outside,
             writable: bool,
-            others: impl Iterator<Item = BorrowedFd<'f>>,
             until: Option<Instant>,
         ) -> bool {
             self.sleeping.store(true, SeqCst);
             let mut told = false;
             if !self.rung.load(SeqCst) {
-                let wanted = if writable { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
-                let bell = PollFd::new(self.fd.as_fd(), PollFlags::POLLIN);
-                let mut fds = [bell.clone(), PollFd::new(socket.as_fd(), wanted), bell.clone(), bell];
-                let mut count = 2;
-                for other in others.take(2) {
-                    fds[count] = PollFd::new(other, PollFlags::POLLIN);
-                    count += 1;
-                }
-                let fds = &mut fds[..count];
+                let mut fds = Vec::with_capacity(FDS);
+                fds.push(PollFd::new(self.fd.as_fd(), PollFlags::POLLIN));
+                fds.extend(streams.sockets().map(|(socket, writable)| PollFd::new(socket.as_fd(), wanted(writable))));
+                let streams_end = fds.len();
+                fds.extend(outside.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+                let outside_end = fds.len();
+                fds.extend(socket.map(|socket| PollFd::new(socket.socket().as_fd(), wanted(writable))));
                 let time = until.map(|at| TimeSpec::from_duration(until_then(at)));
                 // An interrupted sleep is a short sleep.
-                let _ = ppoll(fds, time, None);
+                let _ = ppoll(&mut fds, time, None);
                 if fds[0].any() == Some(true) {
                     let _ = self.fd.read();
                 }
-                told = fds[2..].iter().any(|fd| fd.any() == Some(true));
+                told = fds[streams_end..outside_end].iter().any(|fd| fd.any() == Some(true));
+                let found: Vec<_> = fds[1..streams_end].iter().map(is_ready).collect();
+                streams.found(found.into_iter());
             }
             self.sleeping.store(false, SeqCst);
             told
         }
+    }
+
+    /// Descriptors that are waited for in most nodes.
+    const FDS: usize = 8;
+
+    fn wanted(writable: bool) -> PollFlags {
+        if writable { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN }
+    }
+
+    /// Whether it can be read and written; errors are found by either.
+    fn is_ready(fd: &PollFd<'_>) -> (bool, bool) {
+        let found = fd.revents().unwrap_or(PollFlags::empty());
+        let failed = found.intersects(PollFlags::POLLERR | PollFlags::POLLHUP);
+        (failed || found.contains(PollFlags::POLLIN), failed || found.contains(PollFlags::POLLOUT))
     }
 
     fn until_then(at: Instant) -> Duration {
@@ -93,8 +111,9 @@ mod linux {
                 match self.poll_told(&mut cx, idle) {
                     Poll::Ready(wake) => self.woken(wake),
                     Poll::Pending => {
-                        let (socket, others) = (self.socket.socket(), self.outside.fds());
-                        if bell.sleep(socket, idle.transmit_blocked, others, self.alarm(idle)) {
+                        let alarm = self.alarm(idle);
+                        let (socket, streams) = (self.socket.as_ref(), &mut self.streams);
+                        if bell.sleep(socket, streams, &self.outside, idle.transmit_blocked, alarm) {
                             self.look_outside();
                         }
                     }

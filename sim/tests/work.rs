@@ -8,6 +8,7 @@
 
 use bluering_core::crypto::{Nacl, Nonce, Nospam, PublicKey, SecretKey, SharedKey, Suite};
 use bluering_core::driver::{Ports, Scratch, Sent, pump};
+use bluering_core::relay::StreamId;
 use bluering_core::time::Instant;
 use bluering_core::{
     Action, BootstrapInfo, Config, DATAGRAM_MAX, Disposition, Endpoint, Env, Event, Frame, Limits, Node, Parts,
@@ -61,6 +62,10 @@ impl Ports for Wire {
     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
         self.0.push((packet.to, packet.bytes.to_vec()));
         Sent::Ok
+    }
+
+    fn stream(&mut self, _: StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        false
     }
 
     fn action(&mut self, _: Action) {}

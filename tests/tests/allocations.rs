@@ -6,6 +6,7 @@
 
 use bluering_core::crypto::{Nacl, Nospam, SecretKey};
 use bluering_core::driver::{Ports, Scratch, Sent, pump};
+use bluering_core::relay::StreamId;
 use bluering_core::time::{Instant, UnixTime};
 use bluering_core::{
     Action, Config, Connection, DATAGRAM_MAX, Disposition, Endpoint, Env, Event, Frame, FriendId, Limits, MessageKind,
@@ -100,6 +101,10 @@ impl Ports for Wire {
     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
         self.carry(packet.to, packet.bytes);
         Sent::Ok
+    }
+
+    fn stream(&mut self, _: StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        false
     }
 
     fn action(&mut self, _: Action) {}

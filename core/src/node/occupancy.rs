@@ -5,16 +5,16 @@ use crate::cx::Env;
 use crate::storage::Table;
 
 /// Number of tables.
-const TABLES: usize = 16;
+const TABLES: usize = 19;
 
 /// All tables of a node at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Occupancy([Table; TABLES]);
 
 impl Occupancy {
-    /// The tables, always in the same order: close list, searches, candidates, punches, announced, path nodes, onion
-    /// paths, onion friends, onion self nodes, onion pending, sessions, friends, friend requests, blocked keys, keys,
-    /// blocks.
+    /// The tables, always in the same order: close list, searches, candidates, announced, path nodes, onion paths,
+    /// onion friends, onion self nodes, onion pending, sessions, friends, friend requests, blocked keys, keys, blocks,
+    /// group announcements, DHT announcements, relays, punches.
     #[must_use]
     pub const fn tables(&self) -> &[Table; TABLES] {
         &self.0
@@ -36,12 +36,12 @@ impl<E: Env> Node<'_, E> {
         let [close, searches, candidates, punches] = self.dht.tables();
         let [path_nodes, paths, onion_friends, self_nodes, pending] = self.onion.tables(friends.extent());
         let [requests, blocked] = self.requests.tables();
+        let [announced, group_peers] = self.store.tables();
         Occupancy([
             close,
             searches,
             candidates,
-            punches,
-            self.store.table(),
+            announced,
             path_nodes,
             paths,
             onion_friends,
@@ -53,6 +53,10 @@ impl<E: Env> Node<'_, E> {
             blocked,
             Table { name: "keys", used: keys.len(), capacity: keys.capacity() },
             Table { name: "blocks", used: blocks.capacity() - blocks.available(), capacity: blocks.capacity() },
+            group_peers,
+            self.announcements.table(),
+            self.relays.table(),
+            punches,
         ])
     }
 }

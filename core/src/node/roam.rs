@@ -33,9 +33,15 @@ impl<E: Env> Node<'_, E> {
     fn start_over(&mut self) {
         let now = self.shared.now;
         self.alarm = Instant::FAR;
-        self.dht.start_over(now);
+        if self.udp {
+            self.dht.start_over(now);
+        }
         self.onion.start_over(now);
         self.sessions.probe_all(now);
         self.friends.table.values_mut().for_each(|friend| friend.start_over(now));
+        if E::RELAYS {
+            self.relays.start_over(now);
+            self.after_relays();
+        }
     }
 }

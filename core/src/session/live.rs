@@ -141,6 +141,16 @@ impl Live {
         self.seal_content(cx.suite, &list[..len], buf)
     }
 
+    /// Writes a small packet that the peer answers if it hears us.
+    pub(crate) fn encode_probe<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, buf: &mut [u8]) -> usize {
+        self.seal_content(cx.suite, &[content::REQUEST], buf)
+    }
+
+    /// The peer is to hear from us soon.
+    pub(crate) const fn answer(&mut self) {
+        self.want_request = true;
+    }
+
     /// Writes the packet that ends the session.
     pub(crate) fn encode_kill<S: Suite>(&mut self, suite: &S, buf: &mut [u8]) -> usize {
         self.seal_content(suite, &[content::KILL], buf)
@@ -210,6 +220,7 @@ impl Live {
         self.cipher.is_newest()
     }
 
+    #[cfg(test)]
     pub(crate) const fn heard(&self) -> Instant {
         self.heard
     }

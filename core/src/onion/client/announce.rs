@@ -220,10 +220,10 @@ impl<'s> Announcement<'s> {
         self.find_next_due();
     }
 
-    /// Nodes that hold us would send what comes for us to where we were: all are told anew.
-    pub(super) fn start_over(&mut self, now: Instant) {
+    /// No answer will come back, and no path is left: whoever holds us, or shall, is asked at once.
+    pub(super) fn way_changed(&mut self, now: Instant) {
         for node in self.mem.iter_mut().filter(|node| !node.is_vacant()) {
-            (node.due, node.unanswered) = (now, 0);
+            (node.stored, node.due) = (false, now);
         }
         (self.populate_at, self.populate_gap) = (now, POPULATE_FIRST);
         self.find_next_due();

@@ -240,17 +240,17 @@ impl<'s> Requests<'s> {
         late
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.mem.fill_with(|| Pending::VACANT);
+        self.count();
+    }
+
     /// Forgets everything about a friend whose index may be reused.
     pub(super) fn forget(&mut self, owner: Owner) {
         for entry in self.mem.iter_mut().filter(|entry| entry.stage != Stage::Free && entry.owner() == owner) {
             *entry = Pending::VACANT;
         }
-        self.count();
-    }
-
-    /// Forgets everything.
-    pub(super) fn forget_all(&mut self) {
-        self.mem.iter_mut().for_each(|entry| *entry = Pending::VACANT);
         self.count();
     }
 
