@@ -3,6 +3,7 @@
 use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
+use crate::outside::Outside;
 use crate::profile_store::{LoadError, ProfileStore};
 use crate::proxy::ProxyAddress;
 use crate::relay::{self, RelayGate};
@@ -50,6 +51,7 @@ pub struct Builder {
     relay_at: Vec<SocketAddr>,
     relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
+    hole_punching: bool,
     events_waiting: usize,
     lan_discovery: bool,
     workers: usize,
@@ -88,6 +90,7 @@ impl Default for Builder {
             relay_at: Vec::new(),
             relay_limits: RelayLimits::SERVER,
             info: None,
+            hole_punching: true,
             events_waiting: EVENTS_WAITING,
             lan_discovery: false,
             workers: 1,
@@ -188,6 +191,13 @@ impl Builder {
         self
     }
 
+    /// Whether to punch holes into address translators towards friends (default: yes).
+    #[must_use]
+    pub fn hole_punching(mut self, on: bool) -> Self {
+        self.hole_punching = on;
+        self
+    }
+
     /// How many events may wait for the application before friends are slowed down.
     #[must_use]
     pub fn events_waiting(mut self, count: usize) -> Self {
@@ -266,6 +276,7 @@ impl Builder {
             timer: Timer::never(),
             deadline: None,
             clock_at: None,
+            outside: Outside::listen(),
             relay,
             workers: hired,
             parcel: Parcel::default(),
@@ -325,8 +336,15 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let (dht_secret, lan_discovery) = (self.dht_secret.take(), self.lan_discovery);
-        let config = Config { dht_secret, info, udp: self.udp, lan_discovery, proxy, ..Config::new(secret, nospam) };
+        let config = Config {
+            dht_secret: self.dht_secret.take(),
+            info,
+            udp: self.udp,
+            lan_discovery: self.lan_discovery,
+            proxy,
+            hole_punching: self.hole_punching,
+            ..Config::new(secret, nospam)
+        };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {

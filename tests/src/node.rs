@@ -86,6 +86,17 @@ impl Node {
         (0..count).map(|_| Self::start_from(net, self.kind, self)).collect()
     }
 
+    /// Starts one on another host that bootstraps from `first`.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_after(first: &Self, net: &Net, kind: Kind) -> Outcome<Self> {
+        match kind {
+            Kind::Real => Self::start_real(net, None, Some(first)),
+            Kind::Ours => Self::start_ours(net, None, Some(first)),
+        }
+    }
+
     /// Starts one that listens as its configuration file says.
     ///
     /// # Errors

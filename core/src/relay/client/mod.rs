@@ -219,6 +219,16 @@ impl<'s> RelayClient<'s> {
         }
     }
 
+    /// We may be somewhere else: connections from where we were are dead, and that some failed there means nothing.
+    pub(crate) fn start_over(&mut self, now: Instant) {
+        for place in 0..self.relays.len() {
+            self.hang_up(place);
+            self.disconnect(place);
+            self.relays[place].fails = 0;
+        }
+        self.choose(now);
+    }
+
     /// A stream that was blocked can send again.
     pub(crate) fn ready(&mut self, id: StreamId) {
         if let Some(place) = self.find(id) {
