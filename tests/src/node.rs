@@ -69,6 +69,20 @@ impl Node {
         }
     }
 
+    /// Starts one of ours that calls into its local network, and listens on all its addresses.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_calling(net: &Net) -> Outcome<Self> {
+        let (folder, port) = (TempDir::new()?, net.port());
+        let mut command = net.command(&bluering()?)?;
+        command.args(["node", "--lan-discovery", "--udp", &format!("0.0.0.0:{port}")]);
+        command.args(["--keys", &folder.file("keys")]);
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        let (kind, host) = (Kind::Ours, net.address());
+        Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, _folder: folder })
+    }
+
     /// Starts `count` more of its kind that bootstrap from it, and have no relay. c-toxcore 0.2.18 needs such company:
     /// among fewer nodes and without a relay, two clients that both come back from their profiles do not meet again.
     ///
