@@ -48,7 +48,7 @@ pub use node::Node;
 pub use pair::Pair;
 pub use peer::Peer;
 pub use programs::{Kind, in_path};
-pub use wire::{Internet, Wire, address6, router_of};
+pub use wire::{Internet, Lan, Wire, address6, router_of};
 
 use core::fmt;
 use std::io;

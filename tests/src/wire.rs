@@ -16,6 +16,8 @@ const BRIDGE: &str = "wire";
 const LINK: &str = "eth0";
 /// The networks of an internet; the router is .1 in each.
 const NETWORKS: [[u8; 3]; 3] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
+/// The network of a [`Lan`].
+const LAN: [u8; 4] = [192, 168, 7, 0];
 /// The router, over IPv6.
 const ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// The router of a home.
@@ -88,6 +90,33 @@ impl Wire {
 
     fn plug(&self) -> u32 {
         self.plugs.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A local network without a way out: 192.168.7.0/24, and IPv6 addresses that only it knows.
+pub struct Lan(Wire);
+
+impl Lan {
+    /// Makes one without hosts.
+    ///
+    /// # Errors
+    /// Without iproute2, or without the right to make namespaces.
+    pub fn new() -> Outcome<Self> {
+        Ok(Self(Wire::new(Net::new()?, router_of(Ipv4Addr::from(LAN)))?))
+    }
+
+    /// The host 192.168.7.NUMBER.
+    ///
+    /// # Errors
+    /// When the namespace cannot be made.
+    pub fn host(&self, number: u8) -> Outcome<Net> {
+        let [a, b, c, _] = LAN;
+        let address = Ipv4Addr::from([a, b, c, number]);
+        let net = Net::at(IpAddr::V4(address), None)?;
+        net.set(&[("net/ipv6/conf/default/accept_dad", "0")])?;
+        self.0.join(&net)?;
+        net.ip(&["address", "add", &format!("{address}/24"), "broadcast", "+", "dev", LINK])?;
+        Ok(net)
     }
 }
 
