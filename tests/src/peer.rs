@@ -35,8 +35,16 @@ impl Peer {
     /// # Errors
     /// When the program is missing, ends or says nothing.
     pub fn start(net: &Net, kind: Kind, name: &str, args: &[&str]) -> Outcome<Self> {
+        Self::start_with(net, &[], kind, name, args)
+    }
+
+    /// The same, with other files in place of the system's (see [`Net::command_with`]).
+    ///
+    /// # Errors
+    /// When the program is missing, ends or says nothing.
+    pub fn start_with(net: &Net, files: &[(String, &str)], kind: Kind, name: &str, args: &[&str]) -> Outcome<Self> {
         let (program, first_args) = kind.client()?;
-        let mut command = net.command(&program)?;
+        let mut command = net.command_with(&program, files)?;
         command.args(first_args).args(["--name", name]).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
