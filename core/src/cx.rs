@@ -13,6 +13,8 @@ pub trait Env {
     type Rng: CryptoRng;
     /// The implementation of the primitives.
     type Suite: Suite;
+    /// Whether the node uses TCP relays. Without, all that belongs to them is dead code.
+    const RELAYS: bool = true;
 }
 
 /// The values behind an [`Env`].

@@ -128,6 +128,8 @@ pub enum Why {
     FriendRequest,
     /// A friend has been silent for too long.
     FriendTimeout,
+    /// A relay that we use is to be pinged, given up, or tried again.
+    Relay,
     /// A handshake with a relay takes too long.
     RelayHandshake,
     /// A client of our relay is to be pinged.

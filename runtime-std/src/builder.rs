@@ -4,18 +4,22 @@ use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
 use crate::profile_store::{LoadError, ProfileStore};
+use crate::proxy::ProxyAddress;
 use crate::relay;
+use crate::resolve::{ResolveError, resolve};
 use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
 use crate::socket::{BindError, Listen, Ports, UdpPort};
+use crate::streams::Streams;
 use crate::trains::{Arrivals, Departures};
 use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
 use bluering_core::profile::Profile;
+use bluering_core::relay::proxy::Proxy;
 use bluering_core::relay::server::RelayLimits;
-use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Limits, Node, Storage};
+use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Endpoint, Limits, Node, Storage};
 use smol::{Timer, channel};
 use std::fmt;
 use std::io;
@@ -33,6 +37,8 @@ pub const MOTD_LEN_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Builder {
     listen: Listen,
+    udp: bool,
+    proxy: Option<ProxyAddress>,
     profile: Option<PathBuf>,
     autosave: bool,
     secret: Option<SecretKey>,
@@ -49,6 +55,10 @@ pub struct Builder {
 pub enum StartError {
     /// No socket.
     Bind(BindError),
+    /// The host of the proxy cannot be found.
+    Proxy(ResolveError),
+    /// A relay of our own needs UDP.
+    RelayWithoutUdp,
     /// The profile's file cannot serve.
     Load(LoadError),
     /// The limits are too small.
@@ -63,6 +73,8 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             listen: Listen::Dual(Ports::Usual),
+            udp: true,
+            proxy: None,
             profile: None,
             autosave: true,
             secret: None,
@@ -87,6 +99,20 @@ impl Builder {
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
         self.listen = listen;
+        self
+    }
+
+    /// Whether to use UDP (default: yes). Without it the node lives by TCP relays alone, and opens no UDP socket.
+    #[must_use]
+    pub fn udp(mut self, on: bool) -> Self {
+        self.udp = on;
+        self
+    }
+
+    /// All connections go through this proxy, and there is no UDP. Nothing goes past it, not even the look-up of a name.
+    #[must_use]
+    pub fn proxy(mut self, proxy: ProxyAddress) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -177,10 +203,12 @@ impl Builder {
         };
         let bytes = bytes.flatten();
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
-        let socket = UdpPort::bind(self.listen).map_err(StartError::Bind)?;
+        let proxy = self.proxy.take().map(find_proxy).transpose()?;
+        self.udp &= proxy.is_none();
+        let socket = self.udp.then(|| UdpPort::bind(self.listen)).transpose().map_err(StartError::Bind)?;
         let clock = Clock::start();
-        let relay = self.start_relay(clock, &socket)?;
-        let (node, contacts) = self.build_node(clock, profile.as_ref())?;
+        let relay = self.start_relay(clock, socket.as_ref())?;
+        let (node, contacts) = self.build_node(clock, profile.as_ref(), proxy)?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
             saver.changed();
@@ -190,10 +218,13 @@ impl Builder {
         let (event_sender, events) = event_channel(self.events_waiting);
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
         let (relay, relay_view) = relay.unzip();
-        let tox = Tox { jobs, ended: end, local: socket.local(), dht_key, public_key, relay: relay_view };
+        let local = socket.as_ref().map_or(Endpoint::UNSPECIFIED, UdpPort::local);
+        let is_proxied = proxy.is_some();
+        let tox = Tox { jobs, ended: end, local, is_proxied, dht_key, public_key, relay: relay_view };
         let runner = Runner {
             room: Room { node, contacts, saver, clock, traffic: Box::default(), stopping: false },
             socket,
+            streams: Streams::default(),
             jobs: Box::pin(waiting_jobs),
             events: event_sender,
             ended,
@@ -210,10 +241,11 @@ impl Builder {
     }
 
     /// The relay's key is the node's DHT key, so that is decided here.
-    fn start_relay(&mut self, clock: Clock, udp: &UdpPort) -> Result<Option<relay::Started>, StartError> {
+    fn start_relay(&mut self, clock: Clock, udp: Option<&UdpPort>) -> Result<Option<relay::Started>, StartError> {
         if self.relay_at.is_empty() {
             return Ok(None);
         }
+        let udp = udp.ok_or(StartError::RelayWithoutUdp)?;
         let secret = match self.dht_secret.take() {
             Some(secret) => secret,
             None => SecretKey::generate(&mut rng().map_err(StartError::Random)?),
@@ -227,6 +259,7 @@ impl Builder {
         &mut self,
         clock: Clock,
         profile: Option<&Profile<'_>>,
+        proxy: Option<&'static Proxy<'static>>,
     ) -> Result<(Box<Node<'static, HostEnv>>, Contacts), StartError> {
         let mut rng = rng().map_err(StartError::Random)?;
         let (secret, nospam) = match profile {
@@ -243,7 +276,8 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let config = Config { secret, nospam, dht_secret: self.dht_secret.take(), info };
+        let dht_secret = self.dht_secret.take();
+        let config = Config { dht_secret, info, udp: self.udp, proxy, ..Config::new(secret, nospam) };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {
@@ -254,10 +288,20 @@ impl Builder {
     }
 }
 
+/// Looks the proxy's host up. The node borrows what it needs for as long as the process lives.
+fn find_proxy(address: ProxyAddress) -> Result<&'static Proxy<'static>, StartError> {
+    let found = smol::block_on(resolve(address.host(), address.port())).map_err(StartError::Proxy)?;
+    let at = found.first().copied().map_or(Endpoint::UNSPECIFIED, Endpoint::from);
+    let address: &'static ProxyAddress = Box::leak(Box::new(address));
+    Ok(Box::leak(Box::new(address.found_at(at))))
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Proxy(error) => write!(f, "the proxy: {error}"),
+            Self::RelayWithoutUdp => f.write_str("a TCP relay needs UDP, which is turned off"),
             Self::Load(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Random(error) => write!(f, "the system gives no randomness: {error}"),

@@ -22,6 +22,7 @@
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
+//! | `streams` | connections to TCP relays |
 //! | `relay` | the TCP relay, on a thread of its own |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
 //! | `vitals` | counters for those who operate a node |
@@ -43,6 +44,7 @@ mod saver;
 mod sleep;
 mod snapshot;
 mod socket;
+mod streams;
 mod trains;
 mod vitals;
 

@@ -7,6 +7,7 @@ use crate::relay::RelayGate;
 use crate::room::{Job, Outlet, Room};
 use crate::snapshot::snapshot;
 use crate::socket::UdpPort;
+use crate::streams::Streams;
 use crate::trains::{Arrivals, Departures};
 use crate::{EventSender, ToxEvent};
 use bluering_core::driver::{Idle, Scratch, Sent, pump};
@@ -34,7 +35,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// it a thread of its own.
 pub struct Runner {
     pub(crate) room: Room,
-    pub(crate) socket: UdpPort,
+    /// None when there is TCP only.
+    pub(crate) socket: Option<UdpPort>,
+    pub(crate) streams: Streams,
     pub(crate) jobs: Pin<Box<Receiver<Job>>>,
     pub(crate) events: EventSender,
     pub(crate) ended: Sender<Result<(), SaveError>>,
@@ -90,10 +93,10 @@ impl Runner {
 
     /// Handles all that has come in and sends what follows; `None` at the end.
     pub(crate) fn turn(&mut self) -> Option<Turn> {
-        let more = self.take_datagrams() | self.run_jobs();
+        let more = self.take_datagrams() | self.take_bytes() | self.run_jobs();
         self.look_at_clocks();
         let idle = self.pump();
-        match (self.room.stopping, more) {
+        match (self.room.stopping, more || self.streams.has_ended()) {
             (true, _) => None,
             (false, true) => Some(Turn::Again),
             (false, false) => Some(Turn::Sleep(idle)),
@@ -112,8 +115,9 @@ impl Runner {
 
     /// Handles what has arrived; true when there may be more.
     fn take_datagrams(&mut self) -> bool {
+        let Some(socket) = &self.socket else { return false };
         for _ in 0..DATAGRAMS_AT_ONCE {
-            let Some((len, from)) = self.arrivals.next(&self.socket, &mut self.buf) else { return false };
+            let Some((len, from)) = self.arrivals.next(socket, &mut self.buf) else { return false };
             if self.relay.as_ref().is_some_and(|relay| relay.takes(&self.buf[..len])) {
                 continue;
             }
@@ -122,7 +126,7 @@ impl Runner {
             match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
                 // A reply that the socket refuses is dropped: everything answered like this is asked again.
                 Disposition::Reply { to, len } => {
-                    if self.socket.send(&self.buf[..len], to) == Sent::Ok {
+                    if socket.send(&self.buf[..len], to) == Sent::Ok {
                         self.room.traffic.count_sent(&self.buf[..len]);
                     }
                 }
@@ -130,6 +134,12 @@ impl Runner {
             }
         }
         true
+    }
+
+    /// Handles what has come from relays; true when there may be more.
+    fn take_bytes(&mut self) -> bool {
+        let now = self.room.now();
+        self.streams.serve(&mut self.room.node, now)
     }
 
     /// Runs waiting commands; true when there may be more.
@@ -161,10 +171,13 @@ impl Runner {
     fn pump(&mut self) -> Idle {
         let now = self.room.now();
         let Room { node, contacts, saver, traffic, .. } = &mut self.room;
-        let (socket, departures, events) = (&self.socket, &mut self.departures, &mut self.events);
-        let mut outlet = Outlet { socket, departures, events, contacts, saver, traffic };
+        let (socket, streams) = (self.socket.as_ref(), &mut self.streams);
+        let (departures, events) = (&mut self.departures, &mut self.events);
+        let mut outlet = Outlet { socket, streams, departures, events, contacts, saver, traffic };
         let mut idle = pump(node, now, &mut self.scratch, &mut outlet);
-        idle.transmit_blocked |= self.departures.depart(&self.socket) == Sent::Blocked;
+        if let Some(socket) = &self.socket {
+            idle.transmit_blocked |= self.departures.depart(socket) == Sent::Blocked;
+        }
         self.events.deliver();
         self.deadline = idle.deadline;
         idle
@@ -188,10 +201,15 @@ impl Runner {
         if let Poll::Ready(wake) = self.poll_told(cx, idle) {
             return Poll::Ready(wake);
         }
-        let awake = self.socket.poll_readable(cx).is_ready()
+        let awake = self.socket.as_ref().is_some_and(|socket| socket.poll_readable(cx).is_ready())
+            || self.streams.poll_ready(cx).is_ready()
             || Pin::new(&mut self.timer).poll_next(cx).is_ready()
-            || (idle.transmit_blocked && self.socket.poll_writable(cx).is_ready());
+            || (idle.transmit_blocked && self.poll_writable(cx).is_ready());
         if awake { Poll::Ready(Wake::Other) } else { Poll::Pending }
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket.as_ref().map_or(Poll::Pending, |socket| socket.poll_writable(cx).map(drop))
     }
 
     /// What other threads tell.
@@ -206,6 +224,14 @@ impl Runner {
         }
         let has_room = idle.events_blocked && self.events.poll_read(cx).is_ready();
         if has_room { Poll::Ready(Wake::Other) } else { Poll::Pending }
+    }
+
+    /// When a socket that was full takes more.
+    fn poll_flushable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match (self.poll_writable(cx), self.streams.poll_ready(cx)) {
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            (Poll::Ready(()), _) | (_, Poll::Ready(())) => Poll::Ready(()),
+        }
     }
 
     /// A failure is an event; when there is no room for it, the next save tells.
@@ -224,8 +250,9 @@ impl Runner {
         let now = self.room.now();
         self.room.node.shutdown(now);
         let farewell = async {
-            while self.pump().transmit_blocked {
-                let _ = poll_fn(|cx| self.socket.poll_writable(cx)).await;
+            while self.pump().transmit_blocked || self.streams.is_blocked() {
+                poll_fn(|cx| self.poll_flushable(cx)).await;
+                self.take_bytes();
             }
         };
         let too_long = async {

@@ -110,6 +110,16 @@ impl Net {
         ip(&[&["-n", &self.name], args].concat())
     }
 
+    /// From now on all UDP is lost in here, without a word; or it is not any more.
+    ///
+    /// # Errors
+    /// Without nftables.
+    pub fn block_udp(&self, on: bool) -> Outcome {
+        const RULES: &str =
+            "table inet udp { chain out { type filter hook output priority 0; meta l4proto udp drop; } }";
+        self.pipe("nft", &["-f", "-"], if on { RULES } else { "delete table inet udp" })
+    }
+
     /// Sets kernel parameters: paths below /proc/sys and their values.
     pub(crate) fn set(&self, parameters: &[(&str, &str)]) -> Outcome {
         let script: String =

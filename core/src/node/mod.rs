@@ -9,6 +9,7 @@ mod law;
 mod links;
 mod occupancy;
 mod profile;
+mod relays;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use commands::FriendInfo;
 pub use law::Output;
 pub use occupancy::Occupancy;
 pub use profile::FriendTexts;
+pub use relays::RelayHost;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
@@ -31,7 +33,9 @@ use crate::event::{Connection, Event};
 use crate::frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
 use crate::friend::{Friends, Requests};
 use crate::messenger::Messenger;
-use crate::onion::{AnnounceStore, OnionClient, OnionRelay};
+use crate::onion::{AnnounceStore, OnionClient, OnionRelay, OnionWay};
+use crate::relay::proxy::Proxy;
+use crate::relay::{RelayClient, StreamId};
 use crate::session::{SessionId, Sessions};
 use crate::stats::{DropReason, Stats};
 use crate::storage::{BlockId, Blocks, Keys};
@@ -54,6 +58,18 @@ pub struct Config<'s> {
     pub dht_secret: Option<SecretKey>,
     /// What to answer to bootstrap info requests (0xf0); `None` for clients.
     pub info: Option<BootstrapInfo<'s>>,
+    /// Whether to use UDP. Without it the node lives by TCP relays alone, and never sends a datagram.
+    pub udp: bool,
+    /// All connections go through this proxy; UDP cannot, so there is none.
+    pub proxy: Option<&'s Proxy<'s>>,
+}
+
+impl Config<'_> {
+    /// A client with UDP.
+    #[must_use]
+    pub const fn new(secret: SecretKey, nospam: Nospam) -> Self {
+        Self { secret, nospam, dht_secret: None, info: None, udp: true, proxy: None }
+    }
 }
 
 /// Something that only the runtime can do.
@@ -62,6 +78,18 @@ pub struct Config<'s> {
 pub enum Action {
     /// What a profile holds has changed: save it soon.
     Persist,
+    /// Open a TCP connection; [`Node::stream_opened`] or [`Node::stream_closed`] follows.
+    Open {
+        /// What it is called from now on.
+        id: StreamId,
+        /// Where to.
+        to: Endpoint,
+    },
+    /// Close it; nothing follows.
+    Close {
+        /// Its id, which is stale now.
+        id: StreamId,
+    },
 }
 
 /// Why a node cannot be built.
@@ -85,13 +113,17 @@ impl core::error::Error for BuildError {}
 ///
 /// - Getters take `&self`.
 /// - Inputs: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
-///   [`handle_clock`](Self::handle_clock).
+///   [`handle_clock`](Self::handle_clock), and those of streams: [`stream_opened`](Self::stream_opened),
+///   [`stream_closed`](Self::stream_closed), [`handle_stream`](Self::handle_stream),
+///   [`stream_ready`](Self::stream_ready).
 /// - Commands, such as [`add_friend`](Self::add_friend) and [`send_message`](Self::send_message). They fail with a
 ///   small enum of their own; `Full` is back-pressure, and an event follows when there is room again.
 /// - Outputs: [`poll_action`](Self::poll_action), [`poll_transmit`](Self::poll_transmit),
-///   [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout).
+///   [`next_stream`](Self::next_stream) with [`poll_stream`](Self::poll_stream), [`poll_event`](Self::poll_event),
+///   [`poll_timeout`](Self::poll_timeout).
 ///
-/// **The law of the loop**: after inputs and commands, and before sleeping, drain actions, transmits and events until
+/// **The law of the loop**: after inputs and commands, and before sleeping, drain actions, transmits, streams (if the
+/// storage has room for relays) and events until
 /// each poll returns `None` or its receiver is blocked (say so with [`blocked`](Self::blocked)); then sleep until the
 /// deadline or the next input. Debug builds check it. [`driver::pump`](crate::driver::pump) is that loop:
 ///
@@ -116,6 +148,7 @@ impl core::error::Error for BuildError {}
 /// impl Ports for Wires {
 ///     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent { println!("to {}", packet.to); Sent::Ok }
 ///     fn action(&mut self, action: Action) { println!("{action:?}") }
+///     fn stream(&mut self, _: relay::StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool { false } // no relays
 ///     fn event_room(&mut self) -> bool { true }
 ///     fn event(&mut self, event: Event<'_>) { println!("{event:?}") }
 /// }
@@ -123,7 +156,7 @@ impl core::error::Error for BuildError {}
 /// // On a microcontroller this is a `static`.
 /// let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new());
 /// let secret = SecretKey::from_bytes([7; 32]);
-/// let config = Config { secret, nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None };
+/// let config = Config::new(secret, Nospam([1, 2, 3, 4]));
 /// let start = Instant::ZERO; // the adapter's clock
 /// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;
 /// node.set_name(b"Alice")?;
@@ -143,6 +176,7 @@ impl core::error::Error for BuildError {}
 pub struct Node<'s, E: Env> {
     dht: Dht<'s>,
     relay: OnionRelay,
+    relays: RelayClient<'s>,
     store: AnnounceStore<'s>,
     onion: OnionClient<'s>,
     sessions: Sessions<'s>,
@@ -154,6 +188,9 @@ pub struct Node<'s, E: Env> {
     shown: Connection,
     /// Where we are reached in the local network.
     local: Option<Endpoint>,
+    udp: bool,
+    /// The onion may have something for a relay.
+    onion_looks: bool,
     /// Some friend may have something to be told.
     telling: bool,
     persist: bool,
@@ -225,7 +262,8 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        Ok(Self::assemble(me, config.info, storage, parts, now))
+        let ways = (config.udp && config.proxy.is_none(), config.proxy);
+        Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }
 
     /// Puts the node together. Not inlined: its copies on the stack are not there yet while keys are computed.
@@ -233,6 +271,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn assemble(
         me: Identity,
         info: Option<BootstrapInfo<'s>>,
+        (udp, proxy): (bool, Option<&'s Proxy<'s>>),
         storage: Storage<'s>,
         mut parts: Parts<E>,
         now: Instant,
@@ -241,9 +280,11 @@ impl<'s, E: Env> Node<'s, E> {
         let mut seeds = [[0; 16]; 2];
         seeds.iter_mut().for_each(|seed| rng.fill_bytes(seed));
         let [key_seed, dht_seed] = seeds;
+        let law = Law::new(E::RELAYS && !storage.relays.is_empty());
         let mut node = Self {
             dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
             relay: OnionRelay::new(rng),
+            relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, proxy),
             store: AnnounceStore::new(storage.announced, rng),
             onion: OnionClient::new(storage.onion),
             sessions: Sessions::new(storage.sessions, rng),
@@ -263,15 +304,20 @@ impl<'s, E: Env> Node<'s, E> {
             },
             shown: Connection::None,
             local: None,
+            udp,
+            onion_looks: false,
             telling: false,
             persist: false,
             closing: false,
             turn: 0,
             event_turn: 0,
             lent: Lent::Nothing,
-            law: Law::default(),
+            law,
         };
         node.dht.start(&mut node.shared.cx());
+        if !udp {
+            node.onion.set_way(now, OnionWay::None);
+        }
         node
     }
 
@@ -279,7 +325,8 @@ impl<'s, E: Env> Node<'s, E> {
     pub fn handle_datagram(&mut self, now: Instant, frame: &mut Frame<'_>) -> Disposition {
         self.shared.advance(now);
         self.shared.stats.datagrams_in += 1;
-        let disposition = self.dispatch(frame);
+        let disposition = if self.udp { self.dispatch(frame) } else { Disposition::Dropped(DropReason::Disabled) };
+        self.after_relays();
         match disposition {
             Disposition::Consumed => {}
             Disposition::Reply { .. } => {
@@ -294,11 +341,17 @@ impl<'s, E: Env> Node<'s, E> {
     /// Does what is due. Call it at the time of [`poll_timeout`](Self::poll_timeout) or later; earlier does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.input(now);
-        self.dht.on_timeout(&mut self.shared.cx());
+        if self.udp {
+            self.dht.on_timeout(&mut self.shared.cx());
+        }
         self.onion.on_timeout(&mut self.shared.cx());
         self.sessions.on_timeout(&mut self.shared.cx());
         self.drain_session_notes();
         self.friends_on_timeout();
+        if E::RELAYS {
+            self.relays.on_timeout(&mut self.shared.cx());
+            self.after_relays();
+        }
     }
 
     /// The wall clock: at start, when it was set, and now and then. Without one, friends find a restarted node later.
@@ -311,6 +364,11 @@ impl<'s, E: Env> Node<'s, E> {
     pub fn poll_action(&mut self) -> Option<Action> {
         if core::mem::take(&mut self.persist) {
             return Some(Action::Persist);
+        }
+        if E::RELAYS
+            && let Some(action) = self.poll_stream_action()
+        {
+            return Some(action);
         }
         self.law.drained(Output::Action);
         None
@@ -329,9 +387,14 @@ impl<'s, E: Env> Node<'s, E> {
         let encoded = (0..4).find_map(|_| {
             let encoded = match self.turn {
                 0 => self.sessions.encode_next(&mut self.shared.cx(), buf),
-                1 => self.dht.encode_next(&mut self.shared.cx(), buf),
-                2 => self.encode_onion(buf),
-                _ => self.encode_dht_announce(buf),
+                1 if self.udp => self.dht.encode_next(&mut self.shared.cx(), buf),
+                2 if self.onion.way() == OnionWay::Udp => self.encode_onion(buf),
+                2 => {
+                    self.onion_looks = true;
+                    None
+                }
+                3 if self.udp => self.encode_dht_announce(buf),
+                _ => None,
             };
             if encoded.is_none() {
                 self.turn = (self.turn + 1) % 4;
@@ -358,6 +421,11 @@ impl<'s, E: Env> Node<'s, E> {
         if self.law.is_resting(self.shared.now) {
             return None;
         }
+        if E::RELAYS
+            && let Some(trouble) = self.relays.take_trouble()
+        {
+            return Some(Event::Proxy(trouble));
+        }
         if let Some(request) = self.requests.next() {
             self.lent = Lent::Block(request.words);
             let Lent::Block(words) = &self.lent else { unreachable!("set above") };
@@ -371,7 +439,10 @@ impl<'s, E: Env> Node<'s, E> {
         if let Some(rest) = self.law.sleeps() {
             return rest;
         }
-        let rest = [self.dht.deadline(), self.onion.deadline(), self.sessions.deadline(), self.friends.deadline()]
+        let dht = if self.udp { self.dht.deadline() } else { None };
+        let relays =
+            if E::RELAYS { Deadline::earliest(self.relays.deadline(), self.onion_way_deadline()) } else { None };
+        let rest = [dht, relays, self.onion.deadline(), self.sessions.deadline(), self.friends.deadline()]
             .into_iter()
             .fold(None, Deadline::earliest);
         self.law.rest(rest);

@@ -5,7 +5,7 @@ use crate::cx::Env;
 use crate::storage::Table;
 
 /// Number of tables.
-const TABLES: usize = 15;
+const TABLES: usize = 16;
 
 /// All tables of a node at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,8 @@ pub struct Occupancy([Table; TABLES]);
 
 impl Occupancy {
     /// The tables, always in the same order: close list, searches, candidates, announced, path nodes, onion paths,
-    /// onion friends, onion self nodes, onion pending, sessions, friends, friend requests, blocked keys, keys, blocks.
+    /// onion friends, onion self nodes, onion pending, sessions, friends, friend requests, blocked keys, keys, blocks,
+    /// relays.
     #[must_use]
     pub const fn tables(&self) -> &[Table; TABLES] {
         &self.0
@@ -51,6 +52,7 @@ impl<E: Env> Node<'_, E> {
             blocked,
             Table { name: "keys", used: keys.len(), capacity: keys.capacity() },
             Table { name: "blocks", used: blocks.capacity() - blocks.available(), capacity: blocks.capacity() },
+            self.relays.table(),
         ])
     }
 }

@@ -85,7 +85,7 @@ impl<T: Tap> World<T> {
         let parts = Parts { rng, suite: self.suite.clone() };
         let dht_secret =
             host.fixed_dht.then(|| SecretKey::generate(&mut SimRng::fork(self.seed, &[LABEL_DHT, u64::from(id)])));
-        let config = Config { secret, nospam, dht_secret, info };
+        let config = Config { dht_secret, info, ..Config::new(secret, nospam) };
         let running = Running::new(self.now, host.clock.drift);
         let local = running.local(self.now);
         let Ok(mut node) = Node::new(config, Storage::heap(&host.limits), parts, local) else {
