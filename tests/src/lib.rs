@@ -15,6 +15,8 @@
 //! cargo bench -p bluering-tests --features interop --no-fail-fast -- --quick    # without --quick: minutes, medians
 //! ```
 
+#[cfg(feature = "interop")]
+pub mod bad_relays;
 pub mod bench;
 #[cfg(feature = "interop")]
 pub mod crowd;
@@ -37,6 +39,7 @@ pub mod relay;
 #[cfg(feature = "interop")]
 pub mod sodium;
 pub mod table;
+pub mod watch;
 mod wire;
 
 pub use device::{Board, Clock, Device, Status, is_friend};
