@@ -111,6 +111,8 @@ pub(super) struct NodeHost {
     pub(super) reading: bool,
     /// The node's connections.
     pub(super) sockets: Sockets,
+    /// It was moved in its sleep.
+    pub(super) moved: bool,
     /// The relay in the same process.
     pub(super) relay: Option<Box<RelayHost>>,
 }
