@@ -201,14 +201,14 @@ fn how_long_it_takes() {
     within(1500, "UDP, add to both online", &|seed| add_to_online(seed, UDP));
     within(1500, "TCP only, restart to both online", &|seed| restart_to_online(seed, TCP));
     within(1500, "UDP, restart to both online", &|seed| restart_to_online(seed, UDP));
-    within(2500, "UDP dies, gap in messages", &|seed| udp_dies(seed, (seed % 2) as usize));
+    within(2000, "UDP dies, gap in messages", &|seed| udp_dies(seed, (seed % 2) as usize));
     within(3000, "UDP, resume after 10 minutes, clock counts on", &|seed| resume(seed, UDP, true));
-    within(40_000, "UDP, resume after 10 minutes, clock stood still", &|seed| resume(seed, UDP, false));
+    within(3000, "UDP, resume after 10 minutes, clock stood still", &|seed| resume(seed, UDP, false));
     within(3000, "TCP only, resume after 10 minutes, clock counts on", &|seed| resume(seed, TCP, true));
     within(40_000, "TCP only, resume after 10 minutes, clock stood still", &|seed| resume(seed, TCP, false));
     within(3000, "UDP, move, gap in messages", &|seed| moves(seed, UDP, false));
     within(3000, "UDP, move unnoticed, gap in messages", &|seed| moves(seed, UDP, true));
-    within(5000, "TCP only, move, gap in messages", &|seed| moves(seed, TCP, false));
+    within(3000, "TCP only, move, gap in messages", &|seed| moves(seed, TCP, false));
     within(30_000, "TCP only, move unnoticed, gap in messages", &|seed| moves(seed, TCP, true));
     assert!(late.is_empty(), "{late:?}");
 }

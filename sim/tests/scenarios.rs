@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Which scenarios, how many seeds of each, and the size: smaller than the scenario's own where that takes long.
-const SEEDS: [(&str, u64, Option<Size>); 21] = [
+const SEEDS: [(&str, u64, Option<Size>); 22] = [
     ("pair", 40, None),
     ("tiny-tables", 15, None),
     ("onion-privacy", 20, None),
@@ -27,7 +27,8 @@ const SEEDS: [(&str, u64, Option<Size>); 21] = [
     ("flash-crowd", 2, Some(Size { nodes: 40, minutes: 1 })),
     ("soak", 1, Some(Size { nodes: 4, minutes: 24 * 60 })),
     ("nat-matrix", 1, None),
-    ("tcp-only", 10, None),
+    ("tcp-only", 6, None),
+    ("proxied", 4, None),
     ("udp-blocked", 6, None),
     ("relay-dies", 8, None),
     ("sleeper", 6, None),

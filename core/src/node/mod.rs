@@ -499,7 +499,8 @@ impl<'s, E: Env> Node<'s, E> {
         ];
         let rest = rest.into_iter().fold(None, Deadline::earliest);
         self.law.rest(rest);
-        self.alarm = rest.map_or(Instant::FAR, |rest| rest.at);
+        // What is overdue already says nothing about how long we sleep.
+        self.alarm = rest.map_or(Instant::FAR, |rest| rest.at.max(self.shared.now));
         rest
     }
 

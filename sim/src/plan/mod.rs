@@ -86,6 +86,8 @@ pub struct HostPlan {
     pub relays: Vec<HostId>,
     /// Its node uses UDP; else relays only.
     pub udp: bool,
+    /// It connects through the proxy on this host only.
+    pub proxy: Option<HostId>,
 }
 
 /// What a host is.
@@ -293,6 +295,12 @@ impl Plan {
         self.add(HostPlan { udp: false, ..host })
     }
 
+    /// Adds a client at `place` that connects through the proxy on a host only.
+    pub fn add_proxied_client(&mut self, place: Place, proxy: HostId) -> HostId {
+        let host = self.host(Role::Client, place);
+        self.add(HostPlan { proxy: Some(proxy), ..host })
+    }
+
     /// Adds an adversary at a public address, who comes together with the clients.
     pub fn add_adversary(&mut self, strategy: Strategy, after: Option<HostId>) -> HostId {
         let host = self.host(Role::Adversary { strategy, after }, Place::PUBLIC);
@@ -312,6 +320,7 @@ impl Plan {
             relay: None,
             relays: self.relays(),
             udp: true,
+            proxy: None,
         }
     }
 
@@ -348,8 +357,8 @@ impl Plan {
     /// The hosts without UDP, which must not be heard there.
     #[must_use]
     pub fn private_hosts(&self) -> Vec<Private> {
-        let hosts = (0..).zip(&self.hosts).filter(|(_, host)| !host.udp);
-        hosts.map(|(id, _)| Private { host: id, proxy: None }).collect()
+        let hosts = (0..).zip(&self.hosts).filter(|(_, host)| !host.udp || host.proxy.is_some());
+        hosts.map(|(id, host)| Private { host: id, proxy: host.proxy }).collect()
     }
 
     fn of_role(&self, wanted: impl Fn(&Role) -> bool) -> Vec<HostId> {

@@ -43,10 +43,15 @@ pub enum Meeting {
 #[must_use]
 pub fn meeting(plan: &Plan, a: HostId, b: HostId, gone: &BTreeSet<u32>) -> Meeting {
     let hosts = [a, b].map(|id| &plan.hosts[id as usize]);
-    let reach = if hosts.iter().all(|host| host.udp) { expected(plan, a, b) } else { Reach::Unreachable };
+    let reach = if hosts.iter().all(|host| host.udp && host.proxy.is_none()) {
+        expected(plan, a, b)
+    } else {
+        Reach::Unreachable
+    };
     let has_relay = |host: &&HostPlan| {
         let honest = |id: &HostId| !gone.contains(id) && plan.hosts[*id as usize].relay.is_some();
-        host.place.tcp != Tcp::Blocked && host.relays.iter().any(honest)
+        let proxy_is_there = host.proxy.is_none_or(|proxy| !gone.contains(&proxy));
+        host.place.tcp != Tcp::Blocked && proxy_is_there && host.relays.iter().any(honest)
     };
     match reach {
         Reach::Direct => Meeting::Direct,

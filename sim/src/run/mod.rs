@@ -16,7 +16,7 @@ use crate::net::{Tcp, V4};
 use crate::observe::{HostId, Tap};
 use crate::oracles::{QUIET_BEGINS, QUIET_ENDS, Settings, Watch, all};
 use crate::plan::{DeedKind, HostPlan, Overrides, Plan, Role};
-use crate::world::{AllocationMeter, HostSpec, RELAY_PORTS, World};
+use crate::world::{AllocationMeter, HostSpec, ProxyLine, RELAY_PORTS, World};
 use agenda::{Agenda, Item};
 use bluering_core::Endpoint;
 use bluering_core::time::Instant;
@@ -211,7 +211,8 @@ impl<'p> Run<'p> {
     fn arrive_node(&mut self, id: u32, host: &HostPlan) {
         let fixed_dht = matches!(host.role, Role::Bootstrap);
         let HostPlan { limits, clock, relay, udp, .. } = *host;
-        let spec = HostSpec { place: host.place.clone(), limits, clock, fixed_dht, relay, udp };
+        let proxy = host.proxy.and_then(|proxy| self.proxy_line(proxy));
+        let spec = HostSpec { place: host.place.clone(), limits, clock, fixed_dht, relay, udp, proxy };
         self.world.settle(id, &spec);
         self.lines.insert(id, self.world.info(id));
         if relay.is_some() {
@@ -237,6 +238,13 @@ impl<'p> Run<'p> {
                 self.world.befriend(id, other);
             }
         }
+    }
+
+    /// What a client is told of the proxy on a host.
+    fn proxy_line(&self, id: HostId) -> Option<ProxyLine> {
+        let Role::Proxy(spec) = &self.plan.hosts[id as usize].role else { return None };
+        let at = Endpoint::new(self.world.net().address(id).ip(), spec.port);
+        Some(ProxyLine { speech: spec.speech, at, credentials: spec.credentials.clone() })
     }
 
     fn arrive_adversary(&mut self, id: u32, mut strategy: Strategy, after: Option<HostId>) {

@@ -68,7 +68,7 @@ impl Size {
 }
 
 /// All scenarios.
-pub const ALL: [Scenario; 22] = [
+pub const ALL: [Scenario; 23] = [
     pair::SCENARIO,
     handshake::SCENARIO,
     crowd::SCENARIO,
@@ -86,6 +86,7 @@ pub const ALL: [Scenario; 22] = [
     tiny_tables::SCENARIO,
     soak::SCENARIO,
     relayed::TCP_ONLY,
+    relayed::PROXIED,
     relayed::UDP_BLOCKED,
     relayed::RELAY_DIES,
     moving::SLEEPER,

@@ -1,6 +1,7 @@
 //! People who need relays: they have no UDP, or lose it, or their relays die.
 
 use super::{SETTLE, Scenario, Size, befriend_some, chat, relay_town};
+use crate::actors::{ProxySpec, Speech};
 use crate::choices::Choices;
 use crate::net::{NatSpec, Place, Tcp};
 use crate::plan::{Family, Fault, FaultKind, Plan, swarm};
@@ -12,6 +13,14 @@ pub(super) const TCP_ONLY: Scenario = Scenario {
     about: "Nobody uses UDP: relays are all that there is, through stalls, resets, hung streams and restarts.",
     size: Size { nodes: 6, minutes: 2 },
     plan: tcp_only,
+    table: None,
+};
+
+pub(super) const PROXIED: Scenario = Scenario {
+    name: "proxied",
+    about: "People who go through a proxy, SOCKS5 or HTTP, with or without a password, because nothing else gets out or not.",
+    size: Size { nodes: 6, minutes: 2 },
+    plan: proxied,
     table: None,
 };
 
@@ -40,6 +49,21 @@ fn tcp_only(choices: &mut Choices, size: Size) -> Plan {
         let place = walled(choices, &mut plan);
         let host = &mut plan.hosts[client as usize];
         (host.udp, host.place) = (false, place);
+    }
+    befriend_some(choices, &mut plan, 2);
+    finish(choices, plan, size, &FAMILIES)
+}
+
+fn proxied(choices: &mut Choices, size: Size) -> Plan {
+    let mut plan = relay_town(choices, size.nodes.saturating_sub(2), 0);
+    for speech in [Speech::Socks5, Speech::Http] {
+        let guarded = choices.chance(500_000, "guarded");
+        let credentials = guarded.then(|| (b"somebody".to_vec(), b"a password".to_vec()));
+        let proxy = plan.add_proxy(ProxySpec { credentials, ..ProxySpec::new(speech) });
+        // Nothing else gets out; or everything would, and the node must not use it.
+        let walled = choices.chance(500_000, "walled");
+        let tcp = if walled { Tcp::Host(proxy) } else { Tcp::Open };
+        plan.add_proxied_client(Place { tcp, udp: !walled, ..Place::PUBLIC }, proxy);
     }
     befriend_some(choices, &mut plan, 2);
     finish(choices, plan, size, &FAMILIES)

@@ -6,9 +6,11 @@ use super::relay::RelayHost;
 use super::sockets::Sockets;
 use crate::SimEnv;
 use crate::actor::Actor;
+use crate::actors::Speech;
 use crate::net::Place;
 use crate::observe::HostId;
 use crate::rng::SimRng;
+use bluering_core::Endpoint;
 use bluering_core::crypto::PublicKey;
 use bluering_core::relay::server::RelayLimits;
 use bluering_core::time::Instant;
@@ -29,6 +31,19 @@ pub struct HostSpec {
     pub relay: Option<RelayLimits>,
     /// The node uses UDP; else relays only.
     pub udp: bool,
+    /// It connects through this proxy only, and uses no UDP.
+    pub proxy: Option<ProxyLine>,
+}
+
+/// Where a proxy is, and what it wants to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyLine {
+    /// Its protocol.
+    pub speech: Speech,
+    /// Where it listens.
+    pub at: Endpoint,
+    /// User and password.
+    pub credentials: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl HostSpec {
@@ -42,6 +57,7 @@ impl HostSpec {
             fixed_dht: false,
             relay: None,
             udp: true,
+            proxy: None,
         }
     }
 }
@@ -55,6 +71,7 @@ pub(super) struct Host {
     pub(super) fixed_dht: bool,
     pub(super) relay: Option<RelayLimits>,
     pub(super) udp: bool,
+    pub(super) proxy: Option<ProxyLine>,
     /// The long-term key of its node.
     pub(super) identity: Option<PublicKey>,
     /// How often its node was started.

@@ -1,14 +1,16 @@
 //! Hosts come, sleep, crash, come back, and move.
 
 use super::clock::{Clock, Running};
-use super::host::{Host, HostSpec, Kind, NodeHost, Power, Saved};
+use super::host::{Host, HostSpec, Kind, NodeHost, Power, ProxyLine, Saved};
 use super::sockets::Sockets;
 use super::{LABEL_DHT, LABEL_IDENTITY, LABEL_NODE, LABEL_TAMPER, Tamper, World};
+use crate::actors::Speech;
 use crate::net::Place;
 use crate::observe::{Change, HostId, Observation, Tap, Truth};
 use crate::rng::SimRng;
 use bluering_core::crypto::{Nospam, PublicKey, SecretKey};
 use bluering_core::profile::Profile;
+use bluering_core::relay::proxy::{Proxy, ProxyKind};
 use bluering_core::time::{Instant, UnixTime};
 use bluering_core::wire::NodeInfo;
 use bluering_core::{BootstrapInfo, Config, FriendTexts, Limits, Node, Parts, Storage};
@@ -35,7 +37,7 @@ impl<T: Tap> World<T> {
         let id = self.wire.net.attach(&spec.place);
         let mut host = Host::new(Kind::Nothing, spec.limits, spec.clock);
         (host.fixed_dht, host.relay) = (spec.fixed_dht || spec.relay.is_some(), spec.relay);
-        host.udp = spec.udp;
+        (host.udp, host.proxy) = (spec.udp, spec.proxy);
         self.hosts.push(host);
         self.joined(id, true);
         self.start(id, secret, nospam, |_, _| {});
@@ -56,6 +58,7 @@ impl<T: Tap> World<T> {
     pub fn settle(&mut self, id: HostId, spec: &HostSpec) {
         let host = &mut self.hosts[id as usize];
         (host.limits, host.clock, host.relay, host.udp) = (spec.limits, spec.clock, spec.relay, spec.udp);
+        host.proxy.clone_from(&spec.proxy);
         host.fixed_dht = spec.fixed_dht || spec.relay.is_some();
         let (secret, nospam) = self.fresh_identity(id);
         self.joined(id, true);
@@ -89,7 +92,8 @@ impl<T: Tap> World<T> {
         let (seed, relay) = (self.seed, host.relay);
         let fixed = || SecretKey::generate(&mut SimRng::fork(seed, &[LABEL_DHT, u64::from(id)]));
         let dht_secret = host.fixed_dht.then(fixed);
-        let config = Config { dht_secret, info, udp: host.udp, ..Config::new(secret, nospam) };
+        let proxy = host.proxy.as_ref().map(proxy);
+        let config = Config { dht_secret, info, udp: host.udp, proxy, ..Config::new(secret, nospam) };
         let running = Running::new(self.now, host.clock.drift);
         let local = running.local(self.now);
         let Ok(mut node) = Node::new(config, Storage::heap(&host.limits), parts, local) else {
@@ -353,6 +357,20 @@ impl SavedState {
     }
 }
 
+/// A proxy as nodes have it: lent for as long as the program runs, like all that their configuration lends.
+fn proxy(line: &ProxyLine) -> &'static Proxy<'static> {
+    let kind = match line.speech {
+        Speech::Socks5 => ProxyKind::Socks5,
+        Speech::Http => ProxyKind::Http,
+    };
+    let lent = |bytes: &[u8]| -> &'static [u8] { bytes.to_vec().leak() };
+    let credentials = line.credentials.as_ref().map(|(user, password)| (lent(user), lent(password)));
+    match Proxy::new(kind, line.at, credentials) {
+        Ok(proxy) => Box::leak(Box::new(proxy)),
+        Err(error) => panic!("no such proxy: {error:?}"),
+    }
+}
+
 fn unix(now: Instant, clock: Clock) -> UnixTime {
     let seconds = EPOCH + (now.millis() / 1000) as i64 + clock.wall;
     UnixTime(u64::try_from(seconds).unwrap_or(0))
@@ -369,6 +387,7 @@ impl Host {
             fixed_dht: false,
             relay: None,
             udp: true,
+            proxy: None,
             starts: 0,
             deadline: Instant::FAR,
             armed: Instant::FAR,

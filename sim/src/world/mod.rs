@@ -19,7 +19,7 @@ mod wire;
 /// An event that a node gave to its application, owned.
 pub use bluering_core::OwnedEvent as Heard;
 pub use clock::Clock;
-pub use host::HostSpec;
+pub use host::{HostSpec, ProxyLine};
 pub use life::SavedState;
 pub use outlet::AllocationMeter;
 pub use relay::RELAY_PORTS;
