@@ -118,7 +118,7 @@ impl<T: Tap> Ports for Outlet<'_, T> {
                 }
             }
             // The enum may grow in core.
-            _ => {}
+            Action::LanDiscovery(_) | _ => {}
         });
     }
 
