@@ -31,7 +31,7 @@ fn start(seed: u8, storage: Storage<'_>) -> Node<'_, TestEnv> {
 #[test]
 fn the_node_itself_is_small() {
     let size = size_of::<Node<'static, TestEnv>>() - size_of::<chacha20::ChaCha12Rng>();
-    assert!(size <= 2560, "{size} bytes: constructors copy it through the stack");
+    assert!(size <= 2568, "{size} bytes: constructors copy it through the stack");
 }
 
 #[test]

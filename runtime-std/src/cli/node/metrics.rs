@@ -93,7 +93,7 @@ fn counters(page: &mut Page, Vitals { stats, .. }: &Vitals) {
         (
             "bluering_budget_refused_total",
             "Key agreements for others that the budget did not allow.",
-            stats.agreements_refused,
+            stats.agreements_refused.into(),
         ),
         (
             "bluering_announces_evicted_total",
@@ -273,7 +273,8 @@ mod tests {
         for panel in panels {
             assert!(ids.insert(panel["id"].to_string()) && places.insert(panel["gridPos"].to_string()), "{panel}");
             for target in panel["targets"].as_array().expect("targets") {
-                let names = target["expr"].as_str().expect("a query").split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                let names =
+                    target["expr"].as_str().expect("a query").split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
                 for name in names.filter(|name| name.starts_with("bluering_") || name.starts_with("process_")) {
                     assert!(page.contains(&format!("# TYPE {name} ")), "{name}");
                 }
