@@ -14,6 +14,11 @@ pub trait Env {
     type Rng: CryptoRng;
     /// The implementation of the primitives.
     type Suite: Suite;
+    /// Whether the node does for others what c-toxcore's groups need beyond the onion: forwarding, DHT announcements,
+    /// group announcements. Where an application says no, all of that code is dead and the linker drops it.
+    const SERVES: bool = true;
+    /// Whether the node uses TCP relays. Without, all that belongs to them is dead code.
+    const RELAYS: bool = true;
 }
 
 /// The values behind an [`Env`].

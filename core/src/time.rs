@@ -98,6 +98,8 @@ impl Deadline {
 pub enum Why {
     /// A bootstrap node has not answered yet.
     Bootstrap,
+    /// The local network is to be told of us.
+    LanDiscovery,
     /// A known DHT node is due for a nodes request.
     DhtPing,
     /// A search for a DHT key asks on.
@@ -128,6 +130,8 @@ pub enum Why {
     FriendRequest,
     /// A friend has been silent for too long.
     FriendTimeout,
+    /// A relay that we use is to be pinged, given up, or tried again.
+    Relay,
     /// A handshake with a relay takes too long.
     RelayHandshake,
     /// A client of our relay is to be pinged.

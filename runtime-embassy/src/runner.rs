@@ -6,6 +6,7 @@ use crate::resources::Work;
 use crate::tox::{DeviceEnv, Inner, embassy_time_at, now};
 use bluering_core::crypto::PublicKey;
 use bluering_core::driver::{Ports, Sent, pump};
+use bluering_core::relay::StreamId;
 use bluering_core::time::{Deadline, Instant};
 use bluering_core::wire::NodeInfo;
 use bluering_core::{Action, DATAGRAM_MAX, Disposition, Endpoint, Event, Frame, Node, Transmit};
@@ -142,6 +143,10 @@ impl Ports for Outlet<'_, '_, '_> {
             *self.own = (packet.bytes.len(), at);
         }
         Sent::Ok
+    }
+
+    fn stream(&mut self, _: StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        false
     }
 
     fn action(&mut self, action: Action) {

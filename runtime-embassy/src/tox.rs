@@ -28,6 +28,8 @@ pub struct DeviceEnv;
 impl Env for DeviceEnv {
     type Rng = ChaCha12Rng;
     type Suite = Nacl;
+    /// There is no room for them.
+    const RELAYS: bool = false;
 }
 
 /// The node, and who is to be woken. It is borrowed for the length of a call, never across an `await`.

@@ -9,6 +9,7 @@ use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
 use crate::socket::{BindError, Listen, Ports, UdpPort};
+use crate::streams::Streams;
 use crate::trains::{Arrivals, Departures, Replies};
 use crate::workers::{Parcel, Post, Worker, Workers};
 use crate::{Events, HostEnv, Runner, Tox};
@@ -16,7 +17,7 @@ use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
 use bluering_core::profile::Profile;
 use bluering_core::relay::server::RelayLimits;
-use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Limits, Node, Storage};
+use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Endpoint, Limits, Node, Storage};
 use smol::{Timer, channel};
 use std::fmt;
 use std::io;
@@ -36,6 +37,7 @@ pub const MOTD_LEN_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Builder {
     listen: Listen,
+    udp: bool,
     profile: Option<PathBuf>,
     autosave: bool,
     secret: Option<SecretKey>,
@@ -45,6 +47,7 @@ pub struct Builder {
     relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
     events_waiting: usize,
+    lan_discovery: bool,
     workers: usize,
 }
 
@@ -53,6 +56,8 @@ pub struct Builder {
 pub enum StartError {
     /// No socket.
     Bind(BindError),
+    /// A relay of our own needs UDP.
+    RelayWithoutUdp,
     /// The profile's file cannot serve.
     Load(LoadError),
     /// The limits are too small.
@@ -67,6 +72,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             listen: Listen::Dual(Ports::Usual),
+            udp: true,
             profile: None,
             autosave: true,
             secret: None,
@@ -76,6 +82,7 @@ impl Default for Builder {
             relay_limits: RelayLimits::SERVER,
             info: None,
             events_waiting: EVENTS_WAITING,
+            lan_discovery: false,
             workers: 1,
         }
     }
@@ -92,6 +99,13 @@ impl Builder {
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
         self.listen = listen;
+        self
+    }
+
+    /// Whether to use UDP (default: yes). Without it the node lives by TCP relays alone, and opens no UDP socket.
+    #[must_use]
+    pub fn udp(mut self, on: bool) -> Self {
+        self.udp = on;
         self
     }
 
@@ -127,6 +141,13 @@ impl Builder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Whether to find nodes in the local network, and be found by them, without knowing any (default: no).
+    #[must_use]
+    pub fn lan_discovery(mut self, on: bool) -> Self {
+        self.lan_discovery = on;
         self
     }
 
@@ -191,10 +212,11 @@ impl Builder {
         let bytes = bytes.flatten();
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
         let sharing = if cfg!(any(target_os = "linux", target_os = "android")) { self.workers } else { 1 };
-        let mut sockets = UdpPort::bind_several(self.listen, sharing).map_err(StartError::Bind)?;
-        let socket = sockets.swap_remove(0);
+        let sockets = if self.udp { UdpPort::bind_several(self.listen, sharing) } else { Ok(Vec::new()) };
+        let mut sockets = sockets.map_err(StartError::Bind)?;
+        let socket = (!sockets.is_empty()).then(|| sockets.swap_remove(0));
         let clock = Clock::start();
-        let relay = self.start_relay(clock, &socket)?;
+        let relay = self.start_relay(clock, socket.as_ref())?;
         let (mut node, contacts) = self.build_node(clock, profile.as_ref())?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
@@ -210,10 +232,12 @@ impl Builder {
         let door = relay.as_ref().map(|relay: &RelayGate| &relay.door);
         let hired = (!places.is_empty()).then(|| Workers::start(places, post, door, clock)).transpose();
         let hired = hired.map_err(StartError::Thread)?;
-        let tox = Tox { jobs, ended: end, local: socket.local(), dht_key, public_key, relay: relay_view };
+        let local = socket.as_ref().map_or(Endpoint::UNSPECIFIED, UdpPort::local);
+        let tox = Tox { jobs, ended: end, local, dht_key, public_key, relay: relay_view };
         let runner = Runner {
             room: Room { node, contacts, saver, clock, traffic: Box::default(), workers, stopping: false },
             socket,
+            streams: Streams::default(),
             jobs: Box::pin(waiting_jobs),
             events: event_sender,
             ended,
@@ -249,10 +273,11 @@ impl Builder {
     }
 
     /// The relay's key is the node's DHT key, so that is decided here.
-    fn start_relay(&mut self, clock: Clock, udp: &UdpPort) -> Result<Option<relay::Started>, StartError> {
+    fn start_relay(&mut self, clock: Clock, udp: Option<&UdpPort>) -> Result<Option<relay::Started>, StartError> {
         if self.relay_at.is_empty() {
             return Ok(None);
         }
+        let udp = udp.ok_or(StartError::RelayWithoutUdp)?;
         let secret = match self.dht_secret.take() {
             Some(secret) => secret,
             None => SecretKey::generate(&mut rng().map_err(StartError::Random)?),
@@ -282,7 +307,8 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let config = Config { secret, nospam, dht_secret: self.dht_secret.take(), info };
+        let (dht_secret, lan_discovery) = (self.dht_secret.take(), self.lan_discovery);
+        let config = Config { dht_secret, info, udp: self.udp, lan_discovery, ..Config::new(secret, nospam) };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {
@@ -297,6 +323,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::RelayWithoutUdp => f.write_str("a TCP relay needs UDP, which is turned off"),
             Self::Load(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Random(error) => write!(f, "the system gives no randomness: {error}"),

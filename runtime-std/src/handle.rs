@@ -9,7 +9,8 @@ use crate::snapshot::snapshot;
 use bluering_core::crypto::{Nospam, PublicKey, ToxId};
 use bluering_core::wire::NodeInfo;
 use bluering_core::{
-    AddFriendError, Connection, Endpoint, FriendId, MessageId, MessageKind, SendError, Stats, TooLong, UserStatus,
+    AddFriendError, Connection, Endpoint, FriendId, MessageId, MessageKind, RelayHost, SendError, Stats, TooLong,
+    UserStatus,
 };
 use smol::channel::{self, Receiver, Sender};
 use std::fmt;
@@ -75,7 +76,7 @@ pub struct SentMessages {
 
 /// Ourselves and the network.
 impl Tox {
-    /// The address and port of the socket.
+    /// The address and port of the UDP socket; port 0 without UDP.
     #[must_use]
     pub const fn local(&self) -> Endpoint {
         self.local
@@ -128,11 +129,22 @@ impl Tox {
         let found = resolve(host, port).await.map_err(BootstrapError::Resolve)?;
         let nodes: Vec<_> = found.into_iter().map(|at| NodeInfo { key, at: at.into() }).collect();
         let port = self.local.port();
-        let local = nodes.iter().find_map(|node| local_endpoint(node.at, port));
+        let local = nodes.iter().filter(|_| port != 0).find_map(|node| local_endpoint(node.at, port));
         let taken = self.call(move |room| {
             room.node.set_local_endpoint(local);
             nodes.iter().for_each(|node| room.node.bootstrap(room.clock.now(), *node));
         });
+        taken.await.map_err(|Stopped| BootstrapError::Stopped)
+    }
+
+    /// A TCP relay that may be used. Returns when its host is found. False when there is no room for another.
+    ///
+    /// # Errors
+    /// [`BootstrapError`].
+    pub async fn add_relay(&self, host: &str, port: u16, key: PublicKey) -> Result<bool, BootstrapError> {
+        let found = resolve(host, port).await.map_err(BootstrapError::Resolve)?;
+        let at = found.first().copied().map_or(Endpoint::UNSPECIFIED, Endpoint::from);
+        let taken = self.call(move |room| room.node.add_relay(room.clock.now(), key, RelayHost::At(at)));
         taken.await.map_err(|Stopped| BootstrapError::Stopped)
     }
 

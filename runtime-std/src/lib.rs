@@ -22,19 +22,22 @@
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
+//! | `streams` | connections to TCP relays |
 //! | `relay` | the TCP relay, on threads of its own |
 //! | `workers` | more threads for the datagrams of a busy node |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
 //! | `vitals` | counters for those who operate a node |
-//! | `resolve` | bootstrap lines and host names |
+//! | `resolve`, `proxy` | bootstrap lines, host names and proxies, as people write them |
 
 mod builder;
 mod contacts;
 mod env;
 mod event;
 mod handle;
+mod lan;
 mod offload;
 mod profile_store;
+mod proxy;
 mod relay;
 mod resolve;
 mod room;
@@ -43,6 +46,7 @@ mod saver;
 mod sleep;
 mod snapshot;
 mod socket;
+mod streams;
 mod trains;
 mod vitals;
 mod workers;
@@ -54,6 +58,7 @@ pub use env::{HostEnv, rng};
 pub use event::{Events, ToxEvent};
 pub use handle::{BootstrapError, CommandError, Me, SentMessages, Stopped, Tox};
 pub use profile_store::{LoadError, ProfileBytes, ProfileStore, SaveError, Unusable, private_file};
+pub use proxy::{ProxyAddress, ProxyAddressError};
 pub use relay::RelayReport;
 pub use resolve::{BootstrapLineError, BootstrapNode, ResolveError, resolve};
 pub use runner::Runner;

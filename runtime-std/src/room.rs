@@ -2,13 +2,16 @@
 
 use crate::contacts::Contacts;
 use crate::env::Clock;
+use crate::lan;
 use crate::saver::Saver;
 use crate::socket::UdpPort;
+use crate::streams::Streams;
 use crate::trains::Departures;
 use crate::vitals::Traffic;
 use crate::workers::Worker;
 use crate::{EventSender, HostEnv, ToxEvent};
 use bluering_core::driver::{Ports, Sent};
+use bluering_core::relay::StreamId;
 use bluering_core::time::Instant;
 use bluering_core::{Action, Event, Node, Transmit};
 
@@ -36,7 +39,8 @@ impl Room {
 
 /// The way out of the node.
 pub(crate) struct Outlet<'a> {
-    pub(crate) socket: &'a UdpPort,
+    pub(crate) socket: Option<&'a UdpPort>,
+    pub(crate) streams: &'a mut Streams,
     pub(crate) departures: &'a mut Departures,
     pub(crate) events: &'a mut EventSender,
     pub(crate) contacts: &'a mut Contacts,
@@ -46,16 +50,28 @@ pub(crate) struct Outlet<'a> {
 
 impl Ports for Outlet<'_> {
     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
-        let sent = self.departures.push(self.socket, packet);
+        let Some(socket) = self.socket else { return Sent::Ok };
+        let sent = self.departures.push(socket, packet);
         if sent == Sent::Ok {
             self.traffic.count_sent(packet.bytes);
         }
         sent
     }
 
+    fn stream(&mut self, id: StreamId, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        self.streams.fill(id, fill)
+    }
+
     fn action(&mut self, action: Action) {
-        if action == Action::Persist {
-            self.saver.changed();
+        match action {
+            Action::Persist => self.saver.changed(),
+            Action::LanDiscovery(call) => {
+                let sent = self.socket.map_or(0, |socket| lan::tell(socket, &call));
+                (0..sent).for_each(|_| self.traffic.count_sent(&call.packet()));
+            }
+            Action::Open { id, to } => self.streams.open(id, to),
+            Action::Close { id } => self.streams.close(id),
+            _ => {}
         }
     }
 

@@ -7,6 +7,7 @@ use crate::relay::RelayGate;
 use crate::room::{Job, Outlet, Room};
 use crate::snapshot::snapshot;
 use crate::socket::UdpPort;
+use crate::streams::Streams;
 use crate::trains::{Arrivals, Departures, Replies};
 use crate::workers::{Parcel, Workers};
 use crate::{EventSender, ToxEvent};
@@ -35,7 +36,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// it a thread of its own.
 pub struct Runner {
     pub(crate) room: Room,
-    pub(crate) socket: UdpPort,
+    /// None when there is TCP only.
+    pub(crate) socket: Option<UdpPort>,
+    pub(crate) streams: Streams,
     pub(crate) jobs: Pin<Box<Receiver<Job>>>,
     pub(crate) events: EventSender,
     pub(crate) ended: Sender<Result<(), SaveError>>,
@@ -98,10 +101,10 @@ impl Runner {
         let more = self.take_datagrams();
         self.take_parcel();
         self.send_replies();
-        let more = more | self.run_jobs();
+        let more = more | self.take_bytes() | self.run_jobs();
         self.look_at_clocks();
         let idle = self.pump();
-        match (self.room.stopping, more) {
+        match (self.room.stopping, more || self.streams.has_ended()) {
             (true, _) => None,
             (false, true) => Some(Turn::Again),
             (false, false) => Some(Turn::Sleep(idle)),
@@ -121,7 +124,8 @@ impl Runner {
     /// Handles what has arrived; true when there may be more.
     fn take_datagrams(&mut self) -> bool {
         for _ in 0..DATAGRAMS_AT_ONCE {
-            let Some((len, from)) = self.arrivals.next(&self.socket, &mut self.buf) else { return false };
+            let Some(socket) = &self.socket else { return false };
+            let Some((len, from)) = self.arrivals.next(socket, &mut self.buf) else { return false };
             if self.relay.as_ref().is_some_and(|relay| relay.door.takes(&self.buf[..len])) {
                 continue;
             }
@@ -156,7 +160,7 @@ impl Runner {
     }
 
     fn reply(&mut self, to: Endpoint, len: usize) {
-        if let Some(to) = self.socket.address(to)
+        if let Some(to) = self.socket.as_ref().and_then(|socket| socket.address(to))
             && self.replies.push(&self.buf[..len], to)
         {
             self.send_replies();
@@ -164,8 +168,15 @@ impl Runner {
     }
 
     fn send_replies(&mut self) {
+        let Some(socket) = &self.socket else { return };
         let traffic = &mut self.room.traffic;
-        self.replies.depart(self.socket.socket(), |datagram| traffic.count_sent(datagram));
+        self.replies.depart(socket.socket(), |datagram| traffic.count_sent(datagram));
+    }
+
+    /// Handles what has come from relays; true when there may be more.
+    fn take_bytes(&mut self) -> bool {
+        let now = self.room.now();
+        self.streams.serve(&mut self.room.node, now)
     }
 
     /// Runs waiting commands; true when there may be more.
@@ -197,10 +208,13 @@ impl Runner {
     fn pump(&mut self) -> Idle {
         let now = self.room.now();
         let Room { node, contacts, saver, traffic, .. } = &mut self.room;
-        let (socket, departures, events) = (&self.socket, &mut self.departures, &mut self.events);
-        let mut outlet = Outlet { socket, departures, events, contacts, saver, traffic };
+        let (socket, streams) = (self.socket.as_ref(), &mut self.streams);
+        let (departures, events) = (&mut self.departures, &mut self.events);
+        let mut outlet = Outlet { socket, streams, departures, events, contacts, saver, traffic };
         let mut idle = pump(node, now, &mut self.scratch, &mut outlet);
-        idle.transmit_blocked |= self.departures.depart(&self.socket) == Sent::Blocked;
+        if let Some(socket) = &self.socket {
+            idle.transmit_blocked |= self.departures.depart(socket) == Sent::Blocked;
+        }
         self.events.deliver();
         self.deadline = idle.deadline;
         idle
@@ -224,10 +238,15 @@ impl Runner {
         if let Poll::Ready(wake) = self.poll_told(cx, idle) {
             return Poll::Ready(wake);
         }
-        let awake = self.socket.poll_readable(cx).is_ready()
+        let awake = self.socket.as_ref().is_some_and(|socket| socket.poll_readable(cx).is_ready())
+            || self.streams.poll_ready(cx).is_ready()
             || Pin::new(&mut self.timer).poll_next(cx).is_ready()
-            || (idle.transmit_blocked && self.socket.poll_writable(cx).is_ready());
+            || (idle.transmit_blocked && self.poll_writable(cx).is_ready());
         if awake { Poll::Ready(Wake::Other) } else { Poll::Pending }
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket.as_ref().map_or(Poll::Pending, |socket| socket.poll_writable(cx).map(drop))
     }
 
     /// What other threads tell.
@@ -242,6 +261,14 @@ impl Runner {
         }
         let has_room = idle.events_blocked && self.events.poll_read(cx).is_ready();
         if has_room { Poll::Ready(Wake::Other) } else { Poll::Pending }
+    }
+
+    /// When a socket that was full takes more.
+    fn poll_flushable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match (self.poll_writable(cx), self.streams.poll_ready(cx)) {
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            (Poll::Ready(()), _) | (_, Poll::Ready(())) => Poll::Ready(()),
+        }
     }
 
     /// A failure is an event; when there is no room for it, the next save tells.
@@ -260,8 +287,9 @@ impl Runner {
         let now = self.room.now();
         self.room.node.shutdown(now);
         let farewell = async {
-            while self.pump().transmit_blocked {
-                let _ = poll_fn(|cx| self.socket.poll_writable(cx)).await;
+            while self.pump().transmit_blocked || self.streams.is_blocked() {
+                poll_fn(|cx| self.poll_flushable(cx)).await;
+                self.take_bytes();
             }
         };
         let too_long = async {

@@ -7,6 +7,8 @@ use crate::Runner;
 mod linux {
     use super::Runner;
     use crate::runner::Turn;
+    use crate::socket::UdpPort;
+    use crate::streams::Streams;
     use nix::poll::{PollFd, PollFlags, ppoll};
     use nix::sys::eventfd::{EfdFlags, EventFd};
     use nix::sys::time::TimeSpec;
@@ -44,21 +46,40 @@ mod linux {
             Ok(Self { fd, rung: AtomicBool::new(false), sleeping: AtomicBool::new(false) })
         }
 
-        /// Sleeps until it is rung, the socket is ready, or `until`.
-        fn sleep(&self, socket: &impl AsFd, writable: bool, until: Option<Instant>) {
+        /// Sleeps until it is rung, a socket is ready, or `until`.
+        fn sleep(&self, socket: Option<&UdpPort>, streams: &mut Streams, writable: bool, until: Option<Instant>) {
             self.sleeping.store(true, SeqCst);
             if !self.rung.load(SeqCst) {
-                let wanted = if writable { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
-                let mut fds = [PollFd::new(socket.as_fd(), wanted), PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+                let mut fds = Vec::with_capacity(FDS);
+                fds.push(PollFd::new(self.fd.as_fd(), PollFlags::POLLIN));
+                fds.extend(streams.sockets().map(|(socket, writable)| PollFd::new(socket.as_fd(), wanted(writable))));
+                let count = fds.len() - 1;
+                fds.extend(socket.map(|socket| PollFd::new(socket.socket().as_fd(), wanted(writable))));
                 let time = until.map(|at| TimeSpec::from_duration(until_then(at)));
                 // An interrupted sleep is a short sleep.
                 let _ = ppoll(&mut fds, time, None);
-                if fds[1].any() == Some(true) {
+                if fds[0].any() == Some(true) {
                     let _ = self.fd.read();
                 }
+                let found: Vec<_> = fds[1..=count].iter().map(is_ready).collect();
+                streams.found(found.into_iter());
             }
             self.sleeping.store(false, SeqCst);
         }
+    }
+
+    /// Descriptors that are waited for in most nodes.
+    const FDS: usize = 8;
+
+    fn wanted(writable: bool) -> PollFlags {
+        if writable { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN }
+    }
+
+    /// Whether it can be read and written; errors are found by either.
+    fn is_ready(fd: &PollFd<'_>) -> (bool, bool) {
+        let found = fd.revents().unwrap_or(PollFlags::empty());
+        let failed = found.intersects(PollFlags::POLLERR | PollFlags::POLLHUP);
+        (failed || found.contains(PollFlags::POLLIN), failed || found.contains(PollFlags::POLLOUT))
     }
 
     fn until_then(at: Instant) -> Duration {
@@ -76,7 +97,10 @@ mod linux {
                 bell.rung.store(false, SeqCst);
                 match self.poll_told(&mut cx, idle) {
                     Poll::Ready(wake) => self.woken(wake),
-                    Poll::Pending => bell.sleep(self.socket.socket(), idle.transmit_blocked, self.alarm(idle)),
+                    Poll::Pending => {
+                        let alarm = self.alarm(idle);
+                        bell.sleep(self.socket.as_ref(), &mut self.streams, idle.transmit_blocked, alarm);
+                    }
                 }
             }
             smol::block_on(self.finish());

@@ -187,6 +187,16 @@ impl UdpPort {
         (self.send(first, to) == Sent::Ok).then_some(first.len())
     }
 
+    /// Sends to everybody at an address, if the kernel takes it at once.
+    pub(crate) fn call(&self, bytes: &[u8], to: SocketAddr) -> bool {
+        let to = match (to, self.v6) {
+            (SocketAddr::V4(at), true) => SocketAddrV6::new(at.ip().to_ipv6_mapped(), at.port(), 0, 0).into(),
+            (SocketAddr::V6(_), false) => return false,
+            (SocketAddr::V4(_), false) | (SocketAddr::V6(_), true) => to,
+        };
+        self.io.get_ref().send_to(bytes, to).is_ok()
+    }
+
     /// The address in the socket's family.
     pub(crate) fn address(&self, to: Endpoint) -> Option<SocketAddr> {
         address_in(to, self.v6)
@@ -244,9 +254,30 @@ impl UdpSender {
 fn address_in(to: Endpoint, v6: bool) -> Option<SocketAddr> {
     match (to.ip(), v6) {
         (IpAddr::V4(ip), true) => Some(SocketAddrV6::new(ip.to_ipv6_mapped(), to.port(), 0, 0).into()),
+        (IpAddr::V6(ip), true) if ip.is_unicast_link_local() => Some(with_zone(ip, to.port())),
         (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => Some(SocketAddr::from(to)),
         (IpAddr::V6(_), false) => None,
     }
+}
+
+/// An endpoint for where a datagram came from. A link-local address is one only together with its link, so the link's
+/// number goes into the address, behind the prefix, where it has zeros.
+pub(crate) fn endpoint_of(from: SocketAddr) -> Endpoint {
+    match from {
+        SocketAddr::V6(at) if at.ip().is_unicast_link_local() && u16::try_from(at.scope_id()).is_ok() => {
+            let mut parts = at.ip().segments();
+            parts[1] = at.scope_id() as u16;
+            Endpoint::new(Ipv6Addr::from(parts).into(), at.port())
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => Endpoint::from(from),
+    }
+}
+
+/// The way back.
+fn with_zone(ip: Ipv6Addr, port: u16) -> SocketAddr {
+    let mut parts = ip.segments();
+    let zone = std::mem::take(&mut parts[1]);
+    SocketAddrV6::new(parts.into(), port, 0, zone.into()).into()
 }
 
 /// A call may report the fate of an earlier datagram instead of doing its own work.
@@ -264,6 +295,8 @@ fn open(at: SocketAddr, shared: bool) -> io::Result<UdpPort> {
     // The kernel may allow less, which costs packets in bursts and nothing else.
     let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
     let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
+    // For LAN discovery: everybody in the network is called. Where it is not allowed, nobody hears us.
+    let _ = socket.set_broadcast(true);
     socket.bind(&at.into())?;
     let io = Async::new(UdpSocket::from(socket))?;
     let local = Endpoint::from(io.get_ref().local_addr()?);
@@ -303,6 +336,19 @@ mod tests {
         assert_eq!((bytes.as_slice(), from), (b"ping".as_slice(), v4.local()));
         assert_eq!(dual.send(b"pong", from), Sent::Ok);
         assert_eq!(receive(&v4).0, b"pong");
+    }
+
+    #[test]
+    fn link_local_addresses_keep_their_link() {
+        let ip: Ipv6Addr = "fe80::1:2:3:4".parse().expect("an address");
+        let from = SocketAddr::from(SocketAddrV6::new(ip, 33445, 0, 7));
+        let endpoint = endpoint_of(from);
+        assert_eq!(endpoint.to_string(), "[fe80:7::1:2:3:4]:33445");
+        assert!(endpoint.is_lan());
+        assert_eq!(address_in(endpoint, true), Some(from));
+        assert_eq!(address_in(endpoint, false), None);
+        let plain = SocketAddr::from(([192, 168, 1, 2], 5));
+        assert_eq!(endpoint_of(plain), Endpoint::from(plain));
     }
 
     #[test]

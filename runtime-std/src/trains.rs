@@ -1,7 +1,7 @@
 //! Between the node, which speaks in single datagrams, and the socket, which takes and gives trains of them.
 
 use crate::offload::{self, AT_ONCE, Hall, TRAIN_CARS, TRAIN_LEN_MAX, Waiting};
-use crate::socket::{SEND_TRIES, UdpPort};
+use crate::socket::{SEND_TRIES, UdpPort, endpoint_of};
 use bluering_core::driver::Sent;
 use bluering_core::{DATAGRAM_MAX, Endpoint, Transmit};
 use std::io::ErrorKind;
@@ -89,7 +89,7 @@ impl Arrivals {
         let train = self.hall.trains.front()?;
         let end = if train.stride == 0 { train.len } else { train.len.min(self.at + train.stride) };
         let car = &self.hall.bytes[train.at + self.at..train.at + end];
-        let (len, from) = (car.len().min(DATAGRAM_MAX), Endpoint::from(train.from));
+        let (len, from) = (car.len().min(DATAGRAM_MAX), endpoint_of(train.from));
         buf[..len].copy_from_slice(&car[..len]);
         self.at = end;
         if end >= train.len {

@@ -63,6 +63,21 @@ impl Net {
         Ok(command)
     }
 
+    /// The same, for a program that sees other files in place of those of the system: pairs of the file, and what it
+    /// lies over. Nobody else sees them.
+    ///
+    /// # Errors
+    /// Without iproute2.
+    pub fn command_with(&self, program: &Path, files: &[(String, &str)]) -> Outcome<Command> {
+        // `ip netns exec` gives each program mounts of its own.
+        const OVERLAY: &str = "while [ \"$1\" != -- ]; do mount --bind \"$1\" \"$2\" || exit 1; shift 2; done\n\
+                               shift; exec \"$@\"";
+        let mut command = self.command(&in_path("sh")?)?;
+        command.args(["-c", OVERLAY, "sh"]);
+        command.args(files.iter().flat_map(|(file, over)| [file.as_str(), over])).arg("--").arg(program);
+        Ok(command)
+    }
+
     /// Does something in here, on a thread of its own.
     ///
     /// # Errors

@@ -66,17 +66,24 @@ impl Node {
         }
     }
 
+    /// Starts one without TCP relay that bootstraps from another.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_from(net: &Net, kind: Kind, from: &Self) -> Outcome<Self> {
+        match kind {
+            Kind::Real => Self::start_real(net, None, Some(from)),
+            Kind::Ours => Self::start_ours(net, None, Some(from), &[]),
+        }
+    }
+
     /// Starts `count` more of its kind that bootstrap from it, and have no relay. c-toxcore 0.2.18 needs such company:
     /// among fewer nodes and without a relay, two clients that both come back from their profiles do not meet again.
     ///
     /// # Errors
     /// When the program is missing or does not start.
     pub fn crowd(&self, net: &Net, count: usize) -> Outcome<Vec<Self>> {
-        let start = |_| match self.kind {
-            Kind::Real => Self::start_real(net, None, Some(self)),
-            Kind::Ours => Self::start_ours(net, None, Some(self), &[]),
-        };
-        (0..count).map(start).collect()
+        (0..count).map(|_| Self::start_from(net, self.kind, self)).collect()
     }
 
     /// Starts one that listens as its configuration file says.

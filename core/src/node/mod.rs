@@ -9,6 +9,8 @@ mod law;
 mod links;
 mod occupancy;
 mod profile;
+mod relays;
+mod services;
 #[cfg(feature = "alloc")]
 mod shard;
 mod storage;
@@ -22,20 +24,25 @@ pub use commands::FriendInfo;
 pub use law::Output;
 pub use occupancy::Occupancy;
 pub use profile::FriendTexts;
+pub use relays::RelayHost;
 #[cfg(feature = "alloc")]
 pub use shard::{AgreedKey, Shard, Sorted};
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
+use crate::announcements::Announcements;
 use crate::budget::Budget;
 use crate::crypto::{Nospam, SecretKey};
 use crate::cx::{Cx, Env, Identity, Parts};
 use crate::dht::Dht;
 use crate::event::{Connection, Event};
+use crate::forwarding::Forwarder;
 use crate::frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
 use crate::friend::{Friends, Requests};
+use crate::lan::{LanCall, LanCaller};
 use crate::messenger::Messenger;
-use crate::onion::{AnnounceStore, OnionClient, OnionRelay};
+use crate::onion::{AnnounceStore, OnionClient, OnionRelay, OnionWay};
+use crate::relay::{RelayClient, StreamId};
 use crate::session::{SessionId, Sessions};
 use crate::stats::{DropReason, Stats};
 use crate::storage::{BlockId, Blocks, Keys};
@@ -58,6 +65,18 @@ pub struct Config<'s> {
     pub dht_secret: Option<SecretKey>,
     /// What to answer to bootstrap info requests (0xf0); `None` for clients.
     pub info: Option<BootstrapInfo<'s>>,
+    /// Whether nodes of the local network find each other: asks for [`Action::LanDiscovery`], and answers it.
+    pub lan_discovery: bool,
+    /// Whether to use UDP. Without it the node lives by TCP relays alone, and never sends a datagram.
+    pub udp: bool,
+}
+
+impl Config<'_> {
+    /// A client with UDP, and without LAN discovery.
+    #[must_use]
+    pub const fn new(secret: SecretKey, nospam: Nospam) -> Self {
+        Self { secret, nospam, dht_secret: None, info: None, lan_discovery: false, udp: true }
+    }
 }
 
 /// Something that only the runtime can do.
@@ -66,6 +85,21 @@ pub struct Config<'s> {
 pub enum Action {
     /// What a profile holds has changed: save it soon.
     Persist,
+    /// Tell the local network of us: send the packet of this call to its ports at all broadcast addresses, from the
+    /// node's own socket.
+    LanDiscovery(LanCall),
+    /// Open a TCP connection; [`Node::stream_opened`] or [`Node::stream_closed`] follows.
+    Open {
+        /// What it is called from now on.
+        id: StreamId,
+        /// Where to.
+        to: Endpoint,
+    },
+    /// Close it; nothing follows.
+    Close {
+        /// Its id, which is stale now.
+        id: StreamId,
+    },
 }
 
 /// Why a node cannot be built.
@@ -89,13 +123,17 @@ impl core::error::Error for BuildError {}
 ///
 /// - Getters take `&self`.
 /// - Inputs: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
-///   [`handle_clock`](Self::handle_clock).
+///   [`handle_clock`](Self::handle_clock), and those of streams: [`stream_opened`](Self::stream_opened),
+///   [`stream_closed`](Self::stream_closed), [`handle_stream`](Self::handle_stream),
+///   [`stream_ready`](Self::stream_ready).
 /// - Commands, such as [`add_friend`](Self::add_friend) and [`send_message`](Self::send_message). They fail with a
 ///   small enum of their own; `Full` is back-pressure, and an event follows when there is room again.
 /// - Outputs: [`poll_action`](Self::poll_action), [`poll_transmit`](Self::poll_transmit),
-///   [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout).
+///   [`next_stream`](Self::next_stream) with [`poll_stream`](Self::poll_stream), [`poll_event`](Self::poll_event),
+///   [`poll_timeout`](Self::poll_timeout).
 ///
-/// **The law of the loop**: after inputs and commands, and before sleeping, drain actions, transmits and events until
+/// **The law of the loop**: after inputs and commands, and before sleeping, drain actions, transmits, streams (if the
+/// storage has room for relays) and events until
 /// each poll returns `None` or its receiver is blocked (say so with [`blocked`](Self::blocked)); then sleep until the
 /// deadline or the next input. Debug builds check it. [`driver::pump`](crate::driver::pump) is that loop:
 ///
@@ -120,6 +158,7 @@ impl core::error::Error for BuildError {}
 /// impl Ports for Wires {
 ///     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent { println!("to {}", packet.to); Sent::Ok }
 ///     fn action(&mut self, action: Action) { println!("{action:?}") }
+///     fn stream(&mut self, _: relay::StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool { false } // no relays
 ///     fn event_room(&mut self) -> bool { true }
 ///     fn event(&mut self, event: Event<'_>) { println!("{event:?}") }
 /// }
@@ -127,7 +166,7 @@ impl core::error::Error for BuildError {}
 /// // On a microcontroller this is a `static`.
 /// let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new());
 /// let secret = SecretKey::from_bytes([7; 32]);
-/// let config = Config { secret, nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None };
+/// let config = Config::new(secret, Nospam([1, 2, 3, 4]));
 /// let start = Instant::ZERO; // the adapter's clock
 /// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;
 /// node.set_name(b"Alice")?;
@@ -147,17 +186,24 @@ impl core::error::Error for BuildError {}
 pub struct Node<'s, E: Env> {
     dht: Dht<'s>,
     relay: OnionRelay,
+    relays: RelayClient<'s>,
     store: AnnounceStore<'s>,
+    forwarder: Forwarder,
+    announcements: Announcements<'s>,
     onion: OnionClient<'s>,
     sessions: Sessions<'s>,
     friends: Friends<'s>,
     requests: Requests<'s>,
     messenger: Messenger<'s>,
     shared: Shared<'s, E>,
+    lan: LanCaller,
     /// The connection that the application was told of.
     shown: Connection,
     /// Where we are reached in the local network.
     local: Option<Endpoint>,
+    udp: bool,
+    /// The onion may have something for a relay.
+    onion_looks: bool,
     /// Some friend may have something to be told.
     telling: bool,
     persist: bool,
@@ -169,6 +215,12 @@ pub struct Node<'s, E: Env> {
     event_turn: usize,
     lent: Lent,
     law: Law,
+}
+
+/// By what ways to reach others.
+struct Ways {
+    udp: bool,
+    lan_discovery: bool,
 }
 
 /// What [`Node::poll_event`] has lent out; taken back at the next call.
@@ -229,7 +281,8 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        Ok(Self::assemble(me, config.info, storage, parts, now))
+        let ways = Ways { udp: config.udp, lan_discovery: config.lan_discovery };
+        Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }
 
     /// Puts the node together. Not inlined: its copies on the stack are not there yet while keys are computed.
@@ -237,6 +290,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn assemble(
         me: Identity,
         info: Option<BootstrapInfo<'s>>,
+        ways: Ways,
         storage: Storage<'s>,
         mut parts: Parts<E>,
         now: Instant,
@@ -245,10 +299,14 @@ impl<'s, E: Env> Node<'s, E> {
         let mut seeds = [[0; 16]; 2];
         seeds.iter_mut().for_each(|seed| rng.fill_bytes(seed));
         let [key_seed, dht_seed] = seeds;
+        let law = Law::new(E::RELAYS && !storage.relays.is_empty());
         let mut node = Self {
             dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
             relay: OnionRelay::new(rng),
-            store: AnnounceStore::new(storage.announced, rng),
+            relays: RelayClient::new(storage.relays, storage.relay_peers),
+            store: AnnounceStore::new(storage.announced, storage.group_peers, rng),
+            forwarder: Forwarder::new(rng),
+            announcements: Announcements::new(now, storage.announcements, rng),
             onion: OnionClient::new(storage.onion),
             sessions: Sessions::new(storage.sessions, rng),
             friends: Friends::new(storage.friends),
@@ -265,17 +323,23 @@ impl<'s, E: Env> Node<'s, E> {
                 parts,
                 stats: Stats::default(),
             },
+            lan: LanCaller::new(now, ways.udp && ways.lan_discovery),
             shown: Connection::None,
             local: None,
+            udp: ways.udp,
+            onion_looks: false,
             telling: false,
             persist: false,
             closing: false,
             turn: 0,
             event_turn: 0,
             lent: Lent::Nothing,
-            law: Law::default(),
+            law,
         };
         node.dht.start(&mut node.shared.cx());
+        if !node.udp {
+            node.onion.set_way(now, OnionWay::None);
+        }
         node
     }
 
@@ -283,7 +347,8 @@ impl<'s, E: Env> Node<'s, E> {
     pub fn handle_datagram(&mut self, now: Instant, frame: &mut Frame<'_>) -> Disposition {
         self.shared.advance(now);
         self.shared.stats.datagrams_in += 1;
-        let disposition = self.dispatch(frame);
+        let disposition = if self.udp { self.dispatch(frame) } else { Disposition::Dropped(DropReason::Disabled) };
+        self.after_relays();
         match disposition {
             Disposition::Consumed => {}
             Disposition::Reply { .. } => {
@@ -298,11 +363,17 @@ impl<'s, E: Env> Node<'s, E> {
     /// Does what is due. Call it at the time of [`poll_timeout`](Self::poll_timeout) or later; earlier does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.input(now);
-        self.dht.on_timeout(&mut self.shared.cx());
+        if self.udp {
+            self.dht.on_timeout(&mut self.shared.cx());
+        }
         self.onion.on_timeout(&mut self.shared.cx());
         self.sessions.on_timeout(&mut self.shared.cx());
         self.drain_session_notes();
         self.friends_on_timeout();
+        if E::RELAYS {
+            self.relays.on_timeout(&mut self.shared.cx());
+            self.after_relays();
+        }
     }
 
     /// The wall clock: at start, when it was set, and now and then. Without one, friends find a restarted node later.
@@ -315,6 +386,14 @@ impl<'s, E: Env> Node<'s, E> {
     pub fn poll_action(&mut self) -> Option<Action> {
         if core::mem::take(&mut self.persist) {
             return Some(Action::Persist);
+        }
+        if let Some(call) = self.lan.poll(self.shared.now, self.shared.me.dht.public) {
+            return Some(Action::LanDiscovery(call));
+        }
+        if E::RELAYS
+            && let Some(action) = self.poll_stream_action()
+        {
+            return Some(action);
         }
         self.law.drained(Output::Action);
         None
@@ -333,9 +412,14 @@ impl<'s, E: Env> Node<'s, E> {
         let encoded = (0..4).find_map(|_| {
             let encoded = match self.turn {
                 0 => self.sessions.encode_next(&mut self.shared.cx(), buf),
-                1 => self.dht.encode_next(&mut self.shared.cx(), buf),
-                2 => self.encode_onion(buf),
-                _ => self.encode_dht_announce(buf),
+                1 if self.udp => self.dht.encode_next(&mut self.shared.cx(), buf),
+                2 if self.onion.way() == OnionWay::Udp => self.encode_onion(buf),
+                2 => {
+                    self.onion_looks = true;
+                    None
+                }
+                3 if self.udp => self.encode_dht_announce(buf),
+                _ => None,
             };
             if encoded.is_none() {
                 self.turn = (self.turn + 1) % 4;
@@ -375,9 +459,18 @@ impl<'s, E: Env> Node<'s, E> {
         if let Some(rest) = self.law.sleeps() {
             return rest;
         }
-        let rest = [self.dht.deadline(), self.onion.deadline(), self.sessions.deadline(), self.friends.deadline()]
-            .into_iter()
-            .fold(None, Deadline::earliest);
+        let dht = if self.udp { self.dht.deadline() } else { None };
+        let relays =
+            if E::RELAYS { Deadline::earliest(self.relays.deadline(), self.onion_way_deadline()) } else { None };
+        let rest = [
+            dht,
+            relays,
+            self.onion.deadline(),
+            self.sessions.deadline(),
+            self.friends.deadline(),
+            self.lan.deadline(),
+        ];
+        let rest = rest.into_iter().fold(None, Deadline::earliest);
         self.law.rest(rest);
         rest
     }
@@ -424,8 +517,8 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::NODES_REQUEST
             | kind::NODES_RESPONSE
             | kind::DHT_REQUEST
-            | kind::LAN_DISCOVERY
             | kind::BOOTSTRAP_INFO => self.on_dht(frame),
+            kind::LAN_DISCOVERY => self.on_lan_discovery(frame),
             kind::COOKIE_REQUEST => self.on_session(frame),
             kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
                 self.law.input();
@@ -445,6 +538,7 @@ impl<'s, E: Env> Node<'s, E> {
                 let closest = |key: &_, lan_ok| dht.closest(now, key, lan_ok);
                 self.store.on_packet(&mut self.shared.cx(), frame, &|key, at| dht.standing(key, at), closest)
             }
+            kind::FORWARD_REQUEST..=kind::STORE_ANNOUNCE_RESPONSE if E::SERVES => self.on_service(frame),
             kind::ANNOUNCE_RESPONSE | kind::ONION_DATA_RESPONSE | kind::GROUP_ANNOUNCE_RESPONSE => {
                 self.law.input();
                 self.on_onion(frame)

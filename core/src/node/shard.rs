@@ -161,8 +161,14 @@ mod tests {
     }
 
     fn node(agreements: u32) -> (Node<'static, TestEnv>, Shard<TestEnv>) {
-        let config =
-            Config { secret: SecretKey::from_bytes([1; 32]), nospam: Nospam([0; 4]), dht_secret: None, info: None };
+        let config = Config {
+            secret: SecretKey::from_bytes([1; 32]),
+            nospam: Nospam([0; 4]),
+            dht_secret: None,
+            info: None,
+            lan_discovery: false,
+            udp: true,
+        };
         let limits = Limits { announces: 8, agreements, ..Limits::MICRO };
         let mut node = Node::new(config, Storage::heap(&limits), parts(1), START).unwrap();
         let shard = node.shard(START, 16, parts(2));

@@ -1,12 +1,14 @@
 //! All the memory of a node, in one place.
 
 use super::FriendId;
+use crate::announcements::Announcement;
 use crate::budget::Source;
 use crate::crypto::PublicKey;
 use crate::dht::{Candidate, NodeEntry, Search};
 use crate::friend::{BLOCKED_KEY_VACANT, Friend, IncomingRequest};
 use crate::messenger::SelfText;
-use crate::onion::{Announced, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
+use crate::onion::{Announced, GroupPeer, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
+use crate::relay::client::{Relay, RelayPeer};
 use crate::session::Session;
 use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 
@@ -16,10 +18,12 @@ use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 /// |---|---|
 /// | close list | a node that no longer answers makes room, else the one with the least use for its bucket stays out |
 /// | candidates, onion requests | the oldest makes room |
-/// | announcements of others | the farthest from our DHT key makes room for a closer one |
+/// | announcements of others, DHT announcements | the farthest from our DHT key makes room for a closer one |
+/// | group announcements | the oldest makes room; of a group with 16 peers, the oldest of these |
 /// | friends, blocked keys | the command fails with `Full` |
 /// | friend requests | dropped and counted; their senders repeat them |
 /// | sessions | refused; the other side tries again |
+/// | relays | one that is not connected makes room; those of the configuration stay before those of friends |
 /// | box keys | the least recently used of four makes room; one of them is for those who come unasked |
 /// | source prefixes | the one with the most tokens left makes room |
 /// | blocks | senders are refused and told when there is room; what arrives is not acknowledged, so it comes again |
@@ -29,7 +33,11 @@ pub struct Storage<'s> {
     pub(super) searches: Slots<'s, Search>,
     pub(super) candidates: Mem<'s, Candidate>,
     pub(super) announced: Slots<'s, Announced>,
+    pub(super) group_peers: Slots<'s, GroupPeer>,
+    pub(super) announcements: Slots<'s, Announcement>,
     pub(super) onion: OnionTables<'s>,
+    pub(super) relays: Mem<'s, Relay>,
+    pub(super) relay_peers: Mem<'s, RelayPeer>,
     pub(super) sessions: Slots<'s, Session>,
     pub(super) friends: Slots<'s, Friend>,
     pub(super) requests: Slots<'s, IncomingRequest>,
@@ -50,10 +58,16 @@ pub struct Limits {
     pub nodes: usize,
     /// Announcements stored for others; 0 turns the service off.
     pub announces: usize,
+    /// Announcements of peers of groups, stored for others; static storage has none.
+    pub group_peers: usize,
+    /// DHT announcements stored for others; 0, as in static storage, turns that service off.
+    pub announcements: usize,
     /// Blocks of 1.4 KB: send and receive windows, unread messages.
     pub blocks: usize,
     /// Cached box keys.
     pub keys: usize,
+    /// TCP relays known at a time, up to 255; 0 turns their use off.
+    pub relays: usize,
     /// Keys whose friend requests are dropped.
     pub blocked: usize,
     /// Key agreements that others can make us compute, in a second and at once; see [`Storage::with_agreements`].
@@ -62,14 +76,44 @@ pub struct Limits {
 
 impl Limits {
     /// A person's client on a computer.
-    pub const DESKTOP: Self =
-        Self { friends: 1024, nodes: 1024, announces: 160, blocks: 4096, keys: 1024, blocked: 1024, agreements: 2000 };
+    pub const DESKTOP: Self = Self {
+        friends: 1024,
+        nodes: 1024,
+        announces: 160,
+        group_peers: 256,
+        announcements: 256,
+        blocks: 4096,
+        keys: 1024,
+        relays: 24,
+        blocked: 1024,
+        agreements: 2000,
+    };
     /// A bootstrap node without friends. It answers as fast as its core computes: that is less than the limit.
-    pub const SERVER: Self =
-        Self { friends: 0, nodes: 1024, announces: 4096, blocks: 8, keys: 16384, blocked: 0, agreements: 50_000 };
+    pub const SERVER: Self = Self {
+        friends: 0,
+        nodes: 1024,
+        announces: 4096,
+        group_peers: 2048,
+        announcements: 1024,
+        blocks: 8,
+        keys: 16384,
+        relays: 0,
+        blocked: 0,
+        agreements: 50_000,
+    };
     /// What a microcontroller has: useful in simulations.
-    pub const MICRO: Self =
-        Self { friends: 8, nodes: 64, announces: 6, blocks: 8, keys: 60, blocked: 4, agreements: AGREEMENTS };
+    pub const MICRO: Self = Self {
+        friends: 8,
+        nodes: 64,
+        announces: 6,
+        group_peers: 0,
+        announcements: 0,
+        blocks: 8,
+        keys: 60,
+        relays: 0,
+        blocked: 4,
+        agreements: AGREEMENTS,
+    };
 }
 
 /// Places of small tables that do not depend on the limits.
@@ -86,6 +130,9 @@ const REQUESTS: usize = 4;
 /// Searches of the DHT itself: our own key, and two random ones that feed the onion paths.
 const EXTRA_SEARCHES: usize = 3;
 const BLOCKS_MIN: usize = 4;
+/// Routes name relays by a byte.
+#[cfg(feature = "alloc")]
+const RELAYS_MAX: usize = 255;
 /// Key agreements that others can make a microcontroller compute in a second. One takes 1.7 million instructions, so
 /// twenty are 34 million: a fifth of a Cortex-M4 at 168 MHz, half of one at 64 MHz.
 const AGREEMENTS: u32 = 20;
@@ -129,6 +176,8 @@ impl Storage<'static> {
             searches: Slots::<Search>::boxed(limits.friends + EXTRA_SEARCHES),
             candidates: filled(roomy(CANDIDATES), || Candidate::VACANT),
             announced: Slots::<Announced>::boxed(limits.announces),
+            group_peers: Slots::<GroupPeer>::boxed(limits.group_peers),
+            announcements: Slots::<Announcement>::boxed(limits.announcements),
             onion: OnionTables {
                 path_nodes: filled(roomy(PATH_NODES), || PathNode::VACANT),
                 paths: filled(if limits.nodes > 64 { PATHS_ROOMY } else { PATHS }, || Path::VACANT),
@@ -136,6 +185,8 @@ impl Storage<'static> {
                 self_nodes: filled(if limits.nodes > 64 { SELF_NODES * 2 } else { SELF_NODES }, || SelfNode::VACANT),
                 pending: filled(roomy(roomy(ONION_PENDING)), || Pending::VACANT),
             },
+            relays: filled(limits.relays.min(RELAYS_MAX), || Relay::VACANT),
+            relay_peers: filled(if limits.relays > 0 { limits.friends } else { 0 }, || RelayPeer::VACANT),
             // Ended sessions keep their place until all that they brought is read.
             sessions: Slots::<Session>::boxed(limits.friends + EXTRA_SEARCHES),
             friends: Slots::<Friend>::boxed(limits.friends),
@@ -228,6 +279,8 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             searches: Slots::new(&mut self.searches),
             candidates: Mem::Borrowed(&mut self.candidates),
             announced: Slots::new(&mut self.announced),
+            group_peers: Slots::new(&mut []),
+            announcements: Slots::new(&mut []),
             onion: OnionTables {
                 path_nodes: Mem::Borrowed(&mut self.path_nodes),
                 paths: Mem::Borrowed(&mut self.paths),
@@ -235,6 +288,8 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
                 self_nodes: Mem::Borrowed(&mut self.self_nodes),
                 pending: Mem::Borrowed(&mut self.onion_pending),
             },
+            relays: Mem::Borrowed(&mut []),
+            relay_peers: Mem::Borrowed(&mut []),
             sessions: Slots::new(&mut self.sessions),
             friends: Slots::new(&mut self.friends),
             requests: Slots::new(&mut self.requests),

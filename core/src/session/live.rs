@@ -141,6 +141,16 @@ impl Live {
         self.seal_content(cx.suite, &list[..len], buf)
     }
 
+    /// Writes a small packet that the peer answers if it hears us.
+    pub(crate) fn encode_probe<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, buf: &mut [u8]) -> usize {
+        self.seal_content(cx.suite, &[content::REQUEST], buf)
+    }
+
+    /// The peer is to hear from us soon.
+    pub(crate) const fn answer(&mut self) {
+        self.want_request = true;
+    }
+
     /// Writes the packet that ends the session.
     pub(crate) fn encode_kill<S: Suite>(&mut self, suite: &S, buf: &mut [u8]) -> usize {
         self.seal_content(suite, &[content::KILL], buf)
@@ -198,6 +208,7 @@ impl Live {
         timers.into_iter().fold((Instant::FAR, Why::SessionTimeout), |a, b| if b.0 < a.0 { b } else { a })
     }
 
+    #[cfg(test)]
     pub(crate) const fn heard(&self) -> Instant {
         self.heard
     }

@@ -108,6 +108,9 @@ struct ClientOptions {
     /// UDP port (default: the first free one from 33445 to 33545)
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+    /// No UDP: TCP relays alone
+    #[arg(long)]
+    tcp_only: bool,
     /// Profile in the Tox save format, loaded when it exists
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -117,6 +120,9 @@ struct ClientOptions {
     /// A node to enter the network through; may be given several times
     #[arg(long, value_name = "HOST:PORT:PUBLICKEY[:TCPPORT]")]
     bootstrap: Vec<BootstrapNode>,
+    /// Find nodes in the local network, and be found by them
+    #[arg(long)]
+    local_discovery: bool,
     /// Accept every friend request
     #[arg(long)]
     auto_accept: bool,
@@ -132,7 +138,8 @@ impl ClientOptions {
             Some(port) => Ports::Fixed(port),
         };
         let listen = if ipv6 { Listen::Dual(ports) } else { Listen::V4(ports) };
-        let mut builder = Builder::new().listen(listen).autosave(autosave);
+        let mut builder = Builder::new().listen(listen).udp(!self.tcp_only).autosave(autosave);
+        builder = builder.lan_discovery(self.local_discovery);
         if let Some(path) = &self.save {
             builder = builder.profile(path);
         }
@@ -153,6 +160,9 @@ impl ClientOptions {
 
 async fn bootstrap_all(tox: &Tox, nodes: &[BootstrapNode]) -> Result<(), Failure> {
     for node in nodes {
+        if let Some(port) = node.tcp_port {
+            tox.add_relay(&node.host, port, node.key).await?;
+        }
         tox.bootstrap(&node.host, node.port, node.key).await?;
     }
     Ok(())

@@ -45,6 +45,8 @@ pub use storage::{RelayLimits, RelayStorage, StaticRelayStorage};
 use super::StreamId;
 use crate::crypto::{PublicKey, SecretKey};
 use crate::cx::{Env, KeyPair, Parts};
+use crate::forwarding::Sendbacks;
+use crate::limit::Tokens;
 use crate::node::BuildError;
 use crate::onion::ReturnKeys;
 use crate::storage::{Full, Table};
@@ -65,6 +67,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(10);
 /// An address with this part of all pending handshakes displaces its own.
 const PENDING_SHARE: usize = 4;
+/// Packets of clients are forwarded to nodes once in this time.
+const FORWARD_EVERY: Duration = Duration::from_millis(2);
+/// And so many at once.
+const FORWARD_BURST: u32 = 512;
 
 /// Something that only the adapter can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +99,9 @@ pub struct RelayServer<'s, E: Env> {
     /// Datagrams for nodes.
     datagrams: Queue,
     returns: ReturnKeys,
+    sendbacks: Sendbacks,
+    /// Packets that are forwarded to nodes.
+    forwards: Tokens,
     mark: RelayMark,
     stats: RelayStats,
     /// The adapter has the channels.
@@ -128,6 +137,8 @@ impl<'s, E: Env> RelayServer<'s, E> {
             pool: Pool::new(storage.blocks, storage.links),
             datagrams: Queue::EMPTY,
             returns: ReturnKeys::new(&mut parts.rng),
+            sendbacks: Sendbacks::new(&mut parts.rng),
+            forwards: Tokens::new(FORWARD_EVERY, FORWARD_BURST),
             mark: RelayMark::new(mark_seed),
             stats: RelayStats::default(),
             outside: false,

@@ -43,15 +43,11 @@ pub(super) struct Options {
 #[derive(Debug, clap::Args)]
 struct Missing {
     #[arg(long, hide = true)]
-    tcp_only: bool,
-    #[arg(long, hide = true)]
     tcp_relay_port: Option<String>,
     #[arg(long, hide = true)]
     proxy: Option<String>,
     #[arg(long, hide = true)]
     password: Option<String>,
-    #[arg(long, hide = true)]
-    local_discovery: bool,
     #[arg(long, hide = true)]
     auto_accept_files: bool,
     #[arg(long, hide = true)]
@@ -66,11 +62,9 @@ struct Missing {
 impl Missing {
     fn refuse(&self) -> Result<(), Failure> {
         let given = [
-            (self.tcp_only, "--tcp-only: TCP relays are"),
-            (self.tcp_relay_port.is_some(), "--tcp-relay-port: TCP relays are"),
+            (self.tcp_relay_port.is_some(), "--tcp-relay-port: a relay of a client is"),
             (self.proxy.is_some(), "--proxy: proxies are"),
             (self.password.is_some(), "--password: encrypted profiles are"),
-            (self.local_discovery, "--local-discovery: LAN discovery is"),
             (self.auto_accept_files, "--auto-accept-files: file transfers are"),
             (self.download_dir.is_some(), "--download-dir: file transfers are"),
             (self.log.is_some(), "--log: a log is"),

@@ -146,6 +146,7 @@ async fn open(
         limits.agreements = u32::try_from(agreements.value.0).unwrap_or(u32::MAX);
     }
     let mut builder = Builder::new().listen(udp.value).dht_secret_key(secret).limits(limits);
+    builder = builder.lan_discovery(settings.lan_discovery.as_ref().is_some_and(|given| given.value));
     if let Some(workers) = &settings.workers {
         builder = builder.workers(workers.value.0);
     }
@@ -162,7 +163,11 @@ async fn open(
             Some(given) => failed(given.wrong(error)),
             None => failed(udp.wrong(error)),
         },
-        StartError::Load(_) | StartError::Build(_) | StartError::Random(_) | StartError::Thread(_) => error.into(),
+        StartError::RelayWithoutUdp
+        | StartError::Load(_)
+        | StartError::Build(_)
+        | StartError::Random(_)
+        | StartError::Thread(_) => error.into(),
     })?;
     drop(events);
     if let Listen::Dual(Ports::Fixed(_)) = udp.value

@@ -37,7 +37,7 @@ pub(in crate::cli) struct Options {
     /// A node to enter the network through; may be given several times
     #[arg(long, short, value_name = "HOST:PORT:PUBLICKEY")]
     bootstrap: Vec<BootstrapNode>,
-    /// Look for nodes in the local network (not supported yet)
+    /// Look for nodes in the local network, and be found by them
     #[arg(long)]
     lan_discovery: bool,
     /// Address and port where Prometheus finds /metrics over HTTP; there is no password, so a private address

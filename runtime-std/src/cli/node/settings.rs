@@ -19,8 +19,6 @@ pub(super) struct Place {
     pub(super) file: Option<(Arc<str>, usize)>,
     /// What it is called there, and the value as it stands there.
     pub(super) text: String,
-    /// The file is tox-bootstrapd's: what we cannot do yet is no reason to refuse it.
-    pub(super) foreign: bool,
 }
 
 /// A value and its place.
@@ -75,7 +73,7 @@ impl fmt::Display for Count {
 
 impl Place {
     pub(super) fn command_line(option: &str, value: impl fmt::Display) -> Self {
-        Self { file: None, text: format!("--{option} {value}"), foreign: false }
+        Self { file: None, text: format!("--{option} {value}") }
     }
 }
 
@@ -116,13 +114,6 @@ impl Settings {
     /// What can be told without starting.
     pub(super) fn check(&self) -> Findings {
         let mut findings = Findings::default();
-        let mut cannot = |place: &Place, why: &str| match place.foreign {
-            true => findings.warnings.push(format!("{place}: {why}; ignored")),
-            false => findings.errors.push(format!("{place}: {why}")),
-        };
-        if let Some(given) = self.lan_discovery.as_ref().filter(|given| given.value) {
-            cannot(&given.place, "LAN discovery is not supported yet");
-        }
         if let Some(given) = self.workers.as_ref().filter(|given| given.value.0 > 1)
             && !cfg!(any(target_os = "linux", target_os = "android"))
         {
@@ -149,20 +140,20 @@ fn check_motd(text: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn given<T>(value: T, foreign: bool) -> Given<T> {
-        Given { value, place: Place { file: Some(("f".into(), 3)), text: "name = value".to_string(), foreign } }
+    fn given<T>(value: T) -> Given<T> {
+        Given { value, place: Place { file: Some(("f".into(), 3)), text: "name = value".to_string() } }
     }
 
     #[test]
     fn the_first_says_more_than_the_second() {
         let first = Settings {
-            udp: Some(given(Listen::At("127.0.0.1:1".parse().expect("an address")), false)),
+            udp: Some(given(Listen::At("127.0.0.1:1".parse().expect("an address")))),
             ..Settings::default()
         };
         let second = Settings {
-            udp: Some(given(Listen::At("127.0.0.1:2".parse().expect("an address")), false)),
-            keys: Some(given("keys".into(), false)),
-            tcp: vec![given("127.0.0.1:3".parse().expect("an address"), false)],
+            udp: Some(given(Listen::At("127.0.0.1:2".parse().expect("an address")))),
+            keys: Some(given("keys".into())),
+            tcp: vec![given("127.0.0.1:3".parse().expect("an address"))],
             ..Settings::default()
         };
         let both = first.clone().or(second.clone());
@@ -170,26 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn what_we_cannot_do_is_an_error_in_our_own_files_only() {
-        for foreign in [false, true] {
-            let settings = Settings { lan_discovery: Some(given(true, foreign)), ..Settings::default() };
-            let findings = settings.check();
-            let (told, silent) =
-                if foreign { (findings.warnings, findings.errors) } else { (findings.errors, findings.warnings) };
-            assert!(
-                silent.is_empty() && told.len() == 1 && told.iter().all(|line| line.starts_with("f:3: name = value: ")),
-                "{told:?}"
-            );
-        }
-        let off = Settings { lan_discovery: Some(given(false, false)), ..Settings::default() };
-        assert_eq!(off.check(), Findings::default());
-    }
-
-    #[test]
     fn messages_of_the_day_are_checked() {
-        let errors = |text: &str| {
-            Settings { motd: Some(given(Some(text.to_string()), false)), ..Settings::default() }.check().errors
-        };
+        let errors =
+            |text: &str| Settings { motd: Some(given(Some(text.to_string()))), ..Settings::default() }.check().errors;
         assert!(errors(&"x".repeat(256)).is_empty() && errors("up {{uptime}}").is_empty());
         assert!(errors(&"x".repeat(257))[0].contains("257 bytes"));
         assert!(errors("{{wrong}}")[0].starts_with("f:3: name = value: "));

@@ -125,7 +125,7 @@ impl Reader<'_> {
         let span = value.span();
         let written = self.text.get(span.clone()).unwrap_or_default().lines().next().unwrap_or_default();
         let line = line_at(self.text, span.start);
-        Place { file: Some((self.file.clone(), line)), text: format!("{key} = {written}"), foreign: false }
+        Place { file: Some((self.file.clone(), line)), text: format!("{key} = {written}") }
     }
 
     fn wrong<T>(&mut self, place: &Place, why: String) -> Option<T> {
