@@ -3,8 +3,11 @@
 use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
+use crate::outside::Outside;
 use crate::profile_store::{LoadError, ProfileStore};
+use crate::proxy::ProxyAddress;
 use crate::relay::{self, RelayGate};
+use crate::resolve::{ResolveError, resolve};
 use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
@@ -16,6 +19,7 @@ use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
 use bluering_core::profile::Profile;
+use bluering_core::relay::proxy::Proxy;
 use bluering_core::relay::server::RelayLimits;
 use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Endpoint, Limits, Node, Storage};
 use smol::{Timer, channel};
@@ -38,6 +42,7 @@ pub const MOTD_LEN_MAX: usize = 256;
 pub struct Builder {
     listen: Listen,
     udp: bool,
+    proxy: Option<ProxyAddress>,
     profile: Option<PathBuf>,
     autosave: bool,
     secret: Option<SecretKey>,
@@ -46,6 +51,7 @@ pub struct Builder {
     relay_at: Vec<SocketAddr>,
     relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
+    hole_punching: bool,
     events_waiting: usize,
     lan_discovery: bool,
     workers: usize,
@@ -56,6 +62,8 @@ pub struct Builder {
 pub enum StartError {
     /// No socket.
     Bind(BindError),
+    /// The host of the proxy cannot be found.
+    Proxy(ResolveError),
     /// A relay of our own needs UDP.
     RelayWithoutUdp,
     /// The profile's file cannot serve.
@@ -73,6 +81,7 @@ impl Default for Builder {
         Self {
             listen: Listen::Dual(Ports::Usual),
             udp: true,
+            proxy: None,
             profile: None,
             autosave: true,
             secret: None,
@@ -81,6 +90,7 @@ impl Default for Builder {
             relay_at: Vec::new(),
             relay_limits: RelayLimits::SERVER,
             info: None,
+            hole_punching: true,
             events_waiting: EVENTS_WAITING,
             lan_discovery: false,
             workers: 1,
@@ -106,6 +116,13 @@ impl Builder {
     #[must_use]
     pub fn udp(mut self, on: bool) -> Self {
         self.udp = on;
+        self
+    }
+
+    /// All connections go through this proxy, and there is no UDP. Nothing goes past it, not even the look-up of a name.
+    #[must_use]
+    pub fn proxy(mut self, proxy: ProxyAddress) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -174,6 +191,13 @@ impl Builder {
         self
     }
 
+    /// Whether to punch holes into address translators towards friends (default: yes).
+    #[must_use]
+    pub fn hole_punching(mut self, on: bool) -> Self {
+        self.hole_punching = on;
+        self
+    }
+
     /// How many events may wait for the application before friends are slowed down.
     #[must_use]
     pub fn events_waiting(mut self, count: usize) -> Self {
@@ -211,13 +235,15 @@ impl Builder {
         };
         let bytes = bytes.flatten();
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
+        let proxy = self.proxy.take().map(find_proxy).transpose()?;
+        self.udp &= proxy.is_none();
         let sharing = if cfg!(any(target_os = "linux", target_os = "android")) { self.workers } else { 1 };
         let sockets = if self.udp { UdpPort::bind_several(self.listen, sharing) } else { Ok(Vec::new()) };
         let mut sockets = sockets.map_err(StartError::Bind)?;
         let socket = (!sockets.is_empty()).then(|| sockets.swap_remove(0));
         let clock = Clock::start();
         let relay = self.start_relay(clock, socket.as_ref())?;
-        let (mut node, contacts) = self.build_node(clock, profile.as_ref())?;
+        let (mut node, contacts) = self.build_node(clock, profile.as_ref(), proxy)?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
             saver.changed();
@@ -234,7 +260,8 @@ impl Builder {
         let hired = (!places.is_empty()).then(|| Workers::start(places, post, door, clock)).transpose();
         let hired = hired.map_err(StartError::Thread)?;
         let local = socket.as_ref().map_or(Endpoint::UNSPECIFIED, UdpPort::local);
-        let tox = Tox { jobs, ended: end, local, dht_key, public_key, relay: relay_view };
+        let is_proxied = proxy.is_some();
+        let tox = Tox { jobs, ended: end, local, is_proxied, dht_key, public_key, relay: relay_view };
         let runner = Runner {
             room: Room { node, contacts, saver, clock, traffic: Box::default(), workers, stopping: false },
             socket,
@@ -250,6 +277,7 @@ impl Builder {
             timer: Timer::never(),
             deadline: None,
             clock_at: None,
+            outside: Outside::listen(),
             relay,
             workers: hired,
             parcel: Parcel::default(),
@@ -291,6 +319,7 @@ impl Builder {
         &mut self,
         clock: Clock,
         profile: Option<&Profile<'_>>,
+        proxy: Option<&'static Proxy<'static>>,
     ) -> Result<(Box<Node<'static, HostEnv>>, Contacts), StartError> {
         let mut rng = rng().map_err(StartError::Random)?;
         let (secret, nospam) = match profile {
@@ -307,8 +336,15 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let (dht_secret, lan_discovery) = (self.dht_secret.take(), self.lan_discovery);
-        let config = Config { dht_secret, info, udp: self.udp, lan_discovery, ..Config::new(secret, nospam) };
+        let config = Config {
+            dht_secret: self.dht_secret.take(),
+            info,
+            udp: self.udp,
+            lan_discovery: self.lan_discovery,
+            proxy,
+            hole_punching: self.hole_punching,
+            ..Config::new(secret, nospam)
+        };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {
@@ -319,10 +355,19 @@ impl Builder {
     }
 }
 
+/// Looks the proxy's host up. The node borrows what it needs for as long as the process lives.
+fn find_proxy(address: ProxyAddress) -> Result<&'static Proxy<'static>, StartError> {
+    let found = smol::block_on(resolve(address.host(), address.port())).map_err(StartError::Proxy)?;
+    let at = found.first().copied().map_or(Endpoint::UNSPECIFIED, Endpoint::from);
+    let address: &'static ProxyAddress = Box::leak(Box::new(address));
+    Ok(Box::leak(Box::new(address.found_at(at))))
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Proxy(error) => write!(f, "the proxy: {error}"),
             Self::RelayWithoutUdp => f.write_str("a TCP relay needs UDP, which is turned off"),
             Self::Load(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),

@@ -27,22 +27,33 @@ const DHT_TIME: Duration = Duration::from_millis(600);
 
 /// Where a relay is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RelayHost {
+pub enum RelayHost<'a> {
     /// At this address and TCP port.
     At(Endpoint),
+    /// At a host that the proxy finds by its name; without a proxy the runtime must find it.
+    Name {
+        /// The name.
+        host: &'a str,
+        /// The TCP port.
+        port: u16,
+    },
 }
 
 /// Streams. Their adapter opens and closes them as [`Action`] says.
 impl<E: Env> Node<'_, E> {
-    /// A TCP relay that we may use, by its DHT key. False when there is no room for another.
-    pub fn add_relay(&mut self, now: Instant, key: PublicKey, host: RelayHost) -> bool {
+    /// A TCP relay that we may use, by its DHT key. False when there is no room for another, or it cannot be one.
+    pub fn add_relay(&mut self, now: Instant, key: PublicKey, host: RelayHost<'_>) -> bool {
         if !E::RELAYS {
             return false;
         }
         self.input(now);
-        let RelayHost::At(at) = host;
-        let is_valid = at.is_usable() && key != PublicKey::ZERO && key != self.shared.me.dht.public;
-        let added = is_valid && self.relays.add_own(self.shared.now, NodeInfo { key, at });
+        let now = self.shared.now;
+        let is_valid = key != PublicKey::ZERO && key != self.shared.me.dht.public;
+        let added = is_valid
+            && match host {
+                RelayHost::At(at) => at.is_usable() && self.relays.add_own(now, NodeInfo { key, at }),
+                RelayHost::Name { host, port } => port != 0 && self.relays.add_named(now, key, host, port),
+            };
         self.after_relays();
         added
     }

@@ -10,7 +10,7 @@ mod node;
 
 use async_signal::{Signal, Signals};
 use bluering::core::crypto::SecretKey;
-use bluering::{BootstrapNode, Builder, Listen, Ports, Tox};
+use bluering::{BootstrapError, BootstrapNode, Builder, Listen, Ports, ProxyAddress, Tox};
 use clap::{Args, Parser, Subcommand};
 use smol::channel::{self, Receiver};
 use smol::stream::StreamExt;
@@ -111,6 +111,9 @@ struct ClientOptions {
     /// No UDP: TCP relays alone
     #[arg(long)]
     tcp_only: bool,
+    /// Connect through a proxy, without UDP; USER:PASSWORD@ before the host if it asks for them
+    #[arg(long, value_name = "socks5:HOST:PORT|http:HOST:PORT")]
+    proxy: Option<ProxyAddress>,
     /// Profile in the Tox save format, loaded when it exists
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -143,6 +146,9 @@ impl ClientOptions {
         if let Some(path) = &self.save {
             builder = builder.profile(path);
         }
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.clone());
+        }
         if let Some(secret) = &self.secret_key {
             builder = builder.secret_key(secret.clone());
         }
@@ -163,7 +169,11 @@ async fn bootstrap_all(tox: &Tox, nodes: &[BootstrapNode]) -> Result<(), Failure
         if let Some(port) = node.tcp_port {
             tox.add_relay(&node.host, port, node.key).await?;
         }
-        tox.bootstrap(&node.host, node.port, node.key).await?;
+        match tox.bootstrap(&node.host, node.port, node.key).await {
+            // As a relay it will do.
+            Err(BootstrapError::NamePastProxy(_)) if node.tcp_port.is_some() => {}
+            result => result?,
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@
 //! says that it cannot say ends the connection or is dropped ([`receive`]).
 
 mod choice;
+mod names;
 mod peers;
 mod receive;
 mod relay;
@@ -18,18 +19,22 @@ mod send;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use names::RelayName;
 pub(crate) use peers::{Reach, RelayPeer};
 pub(crate) use receive::{Content, OwedCookie};
 pub(crate) use relay::Relay;
 
 use super::StreamId;
+use super::proxy::{Proxy, ProxyClient, ProxyTrouble};
 use crate::Endpoint;
+use crate::crypto::PublicKey;
 use crate::cx::{Cx, Env};
 use crate::storage::{Mem, Table};
 use crate::time::{Deadline, Instant, Why};
 use crate::wire::NodeInfo;
+use names::Names;
 use rand_core::Rng;
-use relay::{Mark, Stage};
+use relay::{Line, Mark, Stage};
 
 /// Why a stream has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,12 @@ pub(crate) enum StreamAction {
 /// The machine.
 #[derive(Debug)]
 pub(crate) struct RelayClient<'s> {
+    /// All streams go through it.
+    proxy: Option<&'s Proxy<'s>>,
+    /// What is wrong with it, and what was told of that.
+    trouble: Option<ProxyTrouble>,
+    told: Option<ProxyTrouble>,
+    names: Names<'s>,
     relays: Mem<'s, Relay>,
     peers: Mem<'s, RelayPeer>,
     /// All peers stand at places below this one.
@@ -74,10 +85,19 @@ pub(crate) struct RelayClient<'s> {
 
 impl<'s> RelayClient<'s> {
     /// Without room for relays the client does nothing. `peers` has a place for each friend.
-    pub(crate) fn new(mut relays: Mem<'s, Relay>, mut peers: Mem<'s, RelayPeer>) -> Self {
+    pub(crate) fn new(
+        mut relays: Mem<'s, Relay>,
+        mut peers: Mem<'s, RelayPeer>,
+        names: Mem<'s, RelayName>,
+        proxy: Option<&'s Proxy<'s>>,
+    ) -> Self {
         relays.iter_mut().for_each(|relay| *relay = Relay::VACANT);
         peers.iter_mut().for_each(|peer| *peer = RelayPeer::VACANT);
         Self {
+            proxy,
+            trouble: None,
+            told: None,
+            names: Names::new(names),
             relays,
             peers,
             extent: 0,
@@ -104,15 +124,48 @@ impl<'s> RelayClient<'s> {
         true
     }
 
+    /// A relay that was configured by a name, which the proxy looks up. False when there is no room, or no proxy.
+    pub(crate) fn add_named(&mut self, now: Instant, key: PublicKey, host: &str, port: u16) -> bool {
+        if self.proxy.is_none() {
+            return false;
+        }
+        let Some(place) = self.place_for(&NodeInfo { key, at: Endpoint::UNSPECIFIED }, true) else { return false };
+        let relay = &mut self.relays[place];
+        if !relay.is_active() {
+            let Some(name) = self.names.add(host, port) else {
+                if relay.name.is_none() && !relay.at.is_usable() {
+                    *relay = Relay::VACANT;
+                }
+                return false;
+            };
+            relay.name = Some(name);
+        }
+        relay.own = true;
+        self.choose(now);
+        true
+    }
+
+    /// What is wrong with the proxy, once for each change.
+    pub(crate) fn take_trouble(&mut self) -> Option<ProxyTrouble> {
+        if self.trouble == self.told {
+            return None;
+        }
+        self.told = self.trouble;
+        self.trouble
+    }
+
     /// The relays that are connected, those that we keep for ourselves first.
     pub(crate) fn connected(&self) -> impl Iterator<Item = NodeInfo> + Clone {
-        let of = |base| self.relays.iter().filter(move |relay| relay.is_up() && relay.base == base).map(Relay::info);
+        let of = |base| {
+            let fits = move |relay: &&Relay| relay.is_up() && relay.base == base && relay.at.is_usable();
+            self.relays.iter().filter(fits).map(Relay::info)
+        };
         of(true).chain(of(false))
     }
 
     /// The relays worth remembering, the best first.
     pub(crate) fn known(&self) -> impl Iterator<Item = NodeInfo> + Clone {
-        let fits = |relay: &&Relay| !relay.is_vacant() && !relay.is_up() && (relay.own || relay.worked);
+        let fits = |relay: &&Relay| relay.at.is_usable() && !relay.is_up() && (relay.own || relay.worked);
         self.connected().chain(self.relays.iter().filter(fits).map(Relay::info))
     }
 
@@ -135,7 +188,13 @@ impl<'s> RelayClient<'s> {
     pub(crate) fn opened(&mut self, now: Instant, id: StreamId) {
         let Some(place) = self.find(id) else { return };
         if self.relays[place].stage == Stage::Opening {
-            self.relays[place].enter(now, Stage::Greeting);
+            match self.proxy {
+                Some(proxy) => {
+                    self.relays[place].enter(now, Stage::Proxying);
+                    self.relays[place].line = Line::Proxy(ProxyClient::new(proxy));
+                }
+                None => self.relays[place].enter(now, Stage::Greeting),
+            }
             self.list(place);
             self.wake = Instant::ZERO;
         }
@@ -144,12 +203,30 @@ impl<'s> RelayClient<'s> {
     /// A stream has ended by itself.
     pub(crate) fn closed(&mut self, now: Instant, id: StreamId, why: StreamEnd) {
         if let Some(place) = self.find(id) {
+            if self.proxy.is_some() {
+                let trouble = match &self.relays[place].line {
+                    Line::Proxy(client) => Some(client.ended()),
+                    Line::None if self.relays[place].stage == Stage::Opening => Some(ProxyTrouble::Down),
+                    Line::None | Line::Greeting(_) | Line::Channel(_) => None,
+                };
+                self.in_trouble(trouble);
+            }
             self.relays[place].serial = 0;
             if why == StreamEnd::Unreachable {
                 self.relays[place].fails = self.relays[place].fails.max(2);
             }
             self.lose(now, place);
         }
+    }
+
+    /// We may be somewhere else: connections from where we were are dead, and that some failed there means nothing.
+    pub(crate) fn start_over(&mut self, now: Instant) {
+        for place in 0..self.relays.len() {
+            self.hang_up(place);
+            self.disconnect(place);
+            self.relays[place].fails = 0;
+        }
+        self.choose(now);
     }
 
     /// A stream that was blocked can send again.
@@ -188,7 +265,7 @@ impl<'s> RelayClient<'s> {
             }
             if core::mem::take(&mut relay.open_due) {
                 let id = StreamId { index, serial: relay.serial };
-                return Some(StreamAction::Open { id, to: relay.at });
+                return Some(StreamAction::Open { id, to: self.proxy.map_or(relay.at, Proxy::at) });
             }
         }
         self.acts = false;
@@ -217,10 +294,21 @@ impl<'s> RelayClient<'s> {
             } else if relay.stage == Stage::Waiting {
                 relay.stage = Stage::Idle;
             } else {
+                if self.proxy.is_some() && matches!(relay.stage, Stage::Opening | Stage::Proxying) {
+                    self.in_trouble(Some(ProxyTrouble::Down));
+                }
                 self.fail(now, place);
             }
         }
         self.choose(now);
+    }
+
+    /// The proxy fails. That a relay is not reached is its fault only when none is.
+    fn in_trouble(&mut self, trouble: Option<ProxyTrouble>) {
+        let is_alone = || self.relays.iter().all(|relay| !relay.is_up());
+        if trouble.is_some_and(|trouble| !trouble.is_of_target() || is_alone()) {
+            self.trouble = trouble;
+        }
     }
 
     /// The relay with a stream.

@@ -7,6 +7,8 @@ use super::relay::{Line, Stage};
 use crate::crypto::PublicKey;
 use crate::cx::{Cx, Env};
 use crate::relay::channel::Received;
+use crate::relay::proxy::ProxyState;
+use crate::time::Instant;
 use crate::wire::relay::{RELAY_HELLO_LEN, ROUTE_FIRST, RelayPacket};
 use core::ops::Range;
 use rand_core::Rng;
@@ -49,6 +51,7 @@ impl<'s> RelayClient<'s> {
     ) -> (usize, Option<Content>) {
         let Some(place) = self.find(id) else { return (bytes.len(), None) };
         match self.relays[place].stage {
+            Stage::Proxying => self.read_proxy(cx.now, place, bytes),
             Stage::Greeting => self.read_hello(cx, place, bytes),
             Stage::Up => self.read_frame(cx, place, bytes),
             Stage::Idle | Stage::Waiting | Stage::Opening => {
@@ -56,6 +59,27 @@ impl<'s> RelayClient<'s> {
                 (bytes.len(), None)
             }
         }
+    }
+
+    fn read_proxy(&mut self, now: Instant, place: usize, bytes: &[u8]) -> (usize, Option<Content>) {
+        let Line::Proxy(client) = &mut self.relays[place].line else { return (bytes.len(), None) };
+        let progress = client.input(bytes);
+        match progress.state {
+            ProxyState::Waiting => self.list(place),
+            ProxyState::Ready => {
+                self.trouble = None;
+                self.relays[place].line = Line::None;
+                self.relays[place].enter(now, Stage::Greeting);
+                self.list(place);
+                self.set_wake();
+            }
+            ProxyState::Failed(trouble) => {
+                self.in_trouble(Some(trouble));
+                self.fail(now, place);
+                return (bytes.len(), None);
+            }
+        }
+        (progress.used, None)
     }
 
     fn read_hello<E: Env>(

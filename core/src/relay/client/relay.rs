@@ -4,6 +4,7 @@ use super::receive::OwedCookie;
 use crate::Endpoint;
 use crate::crypto::PublicKey;
 use crate::relay::channel::{Channel, Greeting};
+use crate::relay::proxy::ProxyClient;
 use crate::time::Instant;
 use crate::wire::NodeInfo;
 use crate::wire::relay::{ROUTE_FIRST, ROUTES, route_place};
@@ -26,6 +27,8 @@ const COOKIES: usize = 4;
 pub(crate) struct Relay {
     pub(super) key: PublicKey,
     pub(super) at: Endpoint,
+    /// Place of its name, if the proxy is to look it up.
+    pub(super) name: Option<u8>,
     /// It was configured, or served an earlier run.
     pub(super) own: bool,
     /// It is one of those that we keep for ourselves.
@@ -73,6 +76,8 @@ pub(super) enum Stage {
     Waiting,
     /// The adapter opens the stream.
     Opening,
+    /// The proxy opens the way.
+    Proxying,
     /// We greet the relay and wait for its answer.
     Greeting,
     /// Packets flow.
@@ -94,6 +99,7 @@ pub(super) enum Mark {
 #[derive(Debug)]
 pub(super) enum Line {
     None,
+    Proxy(ProxyClient),
     Greeting(Greeting),
     Channel(Channel),
 }
@@ -103,6 +109,7 @@ impl Relay {
     pub(crate) const VACANT: Self = Self {
         key: PublicKey::ZERO,
         at: Endpoint::UNSPECIFIED,
+        name: None,
         own: false,
         base: false,
         worked: false,
@@ -144,11 +151,11 @@ impl Relay {
 
     /// Whether there is a connection, or there will be one.
     pub(super) const fn is_active(&self) -> bool {
-        matches!(self.stage, Stage::Opening | Stage::Greeting | Stage::Up)
+        matches!(self.stage, Stage::Opening | Stage::Proxying | Stage::Greeting | Stage::Up)
     }
 
     pub(super) const fn can_send(&self) -> bool {
-        matches!(self.stage, Stage::Greeting | Stage::Up)
+        matches!(self.stage, Stage::Proxying | Stage::Greeting | Stage::Up)
     }
 
     pub(super) fn enter(&mut self, now: Instant, stage: Stage) {
@@ -180,7 +187,7 @@ impl Relay {
     pub(super) const fn until(&self) -> Instant {
         match self.stage {
             Stage::Idle => Instant::FAR,
-            Stage::Waiting | Stage::Opening | Stage::Greeting | Stage::Up => self.until,
+            Stage::Waiting | Stage::Opening | Stage::Proxying | Stage::Greeting | Stage::Up => self.until,
         }
     }
 
@@ -190,8 +197,8 @@ impl Relay {
 
     /// Forgets the connection, not the relay.
     pub(super) fn reset(&mut self) {
-        let Self { key, at, own, worked, fails, serial, closing, .. } = *self;
-        *self = Self { key, at, own, worked, fails, serial, closing, ..Self::VACANT };
+        let Self { key, at, name, own, worked, fails, serial, closing, .. } = *self;
+        *self = Self { key, at, name, own, worked, fails, serial, closing, ..Self::VACANT };
     }
 
     /// Not to be tried for a while.

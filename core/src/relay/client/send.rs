@@ -8,6 +8,7 @@ use super::relay::{Line, Mark, Stage};
 use crate::crypto::PublicKey;
 use crate::cx::{Cx, Env};
 use crate::relay::channel::Greeting;
+use crate::relay::proxy::Target;
 use crate::wire::relay::{FRAME_TEXT, RelayPacket, packet};
 
 /// A session's packet that is to go through a relay.
@@ -43,6 +44,7 @@ impl<'s> RelayClient<'s> {
     pub(crate) fn encode_own<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, id: StreamId, buf: &mut [u8]) -> usize {
         let Some(place) = self.find(id) else { return 0 };
         match self.relays[place].stage {
+            Stage::Proxying => self.encode_proxy(place, buf),
             Stage::Greeting => self.encode_hello(cx, place, buf),
             Stage::Up => match self.next_own(place) {
                 Some(packet) => self.seal(cx, place, &packet, buf),
@@ -50,6 +52,13 @@ impl<'s> RelayClient<'s> {
             },
             Stage::Idle | Stage::Waiting | Stage::Opening => 0,
         }
+    }
+
+    fn encode_proxy(&mut self, place: usize, buf: &mut [u8]) -> usize {
+        let relay = &mut self.relays[place];
+        let (Some(proxy), Line::Proxy(client)) = (self.proxy, &mut relay.line) else { return 0 };
+        let named = relay.name.and_then(|name| self.names.get(name));
+        client.output(proxy, &named.unwrap_or(Target::At(relay.at)), buf)
     }
 
     fn encode_hello<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, place: usize, buf: &mut [u8]) -> usize {

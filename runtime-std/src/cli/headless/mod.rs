@@ -45,8 +45,6 @@ struct Missing {
     #[arg(long, hide = true)]
     tcp_relay_port: Option<String>,
     #[arg(long, hide = true)]
-    proxy: Option<String>,
-    #[arg(long, hide = true)]
     password: Option<String>,
     #[arg(long, hide = true)]
     auto_accept_files: bool,
@@ -63,7 +61,6 @@ impl Missing {
     fn refuse(&self) -> Result<(), Failure> {
         let given = [
             (self.tcp_relay_port.is_some(), "--tcp-relay-port: a relay of a client is"),
-            (self.proxy.is_some(), "--proxy: proxies are"),
             (self.password.is_some(), "--password: encrypted profiles are"),
             (self.auto_accept_files, "--auto-accept-files: file transfers are"),
             (self.download_dir.is_some(), "--download-dir: file transfers are"),

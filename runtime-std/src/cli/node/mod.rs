@@ -163,7 +163,8 @@ async fn open(
             Some(given) => failed(given.wrong(error)),
             None => failed(udp.wrong(error)),
         },
-        StartError::RelayWithoutUdp
+        StartError::Proxy(_)
+        | StartError::RelayWithoutUdp
         | StartError::Load(_)
         | StartError::Build(_)
         | StartError::Random(_)
@@ -205,7 +206,8 @@ async fn enter(tox: Tox, node: Given<bluering::BootstrapNode>, place: usize) {
     let mut pause = RESOLVE_FIRST;
     loop {
         match tox.bootstrap(&node.value.host, node.value.port, node.value.key).await {
-            Ok(()) | Err(BootstrapError::Stopped) => break,
+            // A node has no proxy.
+            Ok(()) | Err(BootstrapError::Stopped | BootstrapError::NamePastProxy(_)) => break,
             Err(error @ BootstrapError::Resolve(_)) => {
                 warn(&[node.wrong(format_args!("{error}; asking again in {} s", pause.as_secs()))]);
             }
