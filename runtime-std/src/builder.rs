@@ -205,8 +205,8 @@ impl Builder {
         self
     }
 
-    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other than
-    /// Linux one receives, whatever is said here.
+    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other
+    /// than Linux one receives, whatever is said here.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count.clamp(1, WORKERS_MAX);
