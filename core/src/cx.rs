@@ -16,6 +16,8 @@ pub trait Env {
     /// Whether the node does for others what c-toxcore's groups need beyond the onion: forwarding, DHT announcements,
     /// group announcements. Where an application says no, all of that code is dead and the linker drops it.
     const SERVES: bool = true;
+    /// Whether there is LAN discovery at all, for whoever configures it; likewise.
+    const LAN_DISCOVERY: bool = true;
 }
 
 /// The values behind an [`Env`].

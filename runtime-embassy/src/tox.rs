@@ -29,6 +29,7 @@ impl Env for DeviceEnv {
     type Rng = ChaCha12Rng;
     type Suite = Nacl;
     const SERVES: bool = false;
+    const LAN_DISCOVERY: bool = false;
 }
 
 /// The node, and who is to be woken. It is borrowed for the length of a call, never across an `await`.
