@@ -13,6 +13,9 @@ pub trait Env {
     type Rng: CryptoRng;
     /// The implementation of the primitives.
     type Suite: Suite;
+    /// Whether the node does for others what c-toxcore's groups need beyond the onion: forwarding, DHT announcements,
+    /// group announcements. Where an application says no, all of that code is dead and the linker drops it.
+    const SERVES: bool = true;
     /// Whether the node uses TCP relays. Without, all that belongs to them is dead code.
     const RELAYS: bool = true;
 }
@@ -27,7 +30,7 @@ pub struct Parts<E: Env> {
 }
 
 /// A secret key and its public half.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeyPair {
     pub(crate) secret: SecretKey,
     pub(crate) public: PublicKey,
@@ -45,7 +48,7 @@ impl KeyPair {
 }
 
 /// Who we are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Identity {
     /// The identity that friends know.
     pub(crate) long_term: KeyPair,
@@ -105,7 +108,13 @@ impl<E: Env> Cx<'_, '_, E> {
 
     /// Whether somebody at `from` may make us agree on a key: the token for it is taken.
     pub(crate) fn admit(&mut self, from: Endpoint, standing: impl FnOnce() -> Standing) -> Result<(), DropReason> {
-        if self.budget.take(self.now, from, standing) { Ok(()) } else { Err(DropReason::RateLimited) }
+        if self.budget.take(self.now, from, standing) {
+            self.stats.agreements_granted += 1;
+            Ok(())
+        } else {
+            self.stats.agreements_refused += 1;
+            Err(DropReason::RateLimited)
+        }
     }
 
     /// The same for a box from `peer` to our key `whose`: free when the key is there.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`crypto`], [`wire`], [`storage`], [`time`] | primitives, packet layouts, bounded tables |
 //! | `dht` | who is near: close list, searches, ping, nodes, bootstrap info |
+//! | `forwarding`, `announcements` | what DHT nodes do for others' groups: passing packets on, keeping a little data |
 //! | `onion` | relays, the announce store, and the client that finds friends by their long-term key |
 //! | `session` | `net_crypto`: encrypted connections to friends, lossless and lossy |
 //! | [`relay`] | TCP relays: the stream, and the server, which can stand alone |
@@ -24,6 +25,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "host"))]
 extern crate std;
 
+mod announcements;
 mod budget;
 pub mod crypto;
 mod cx;
@@ -31,8 +33,10 @@ mod dht;
 pub mod driver;
 mod endpoint;
 mod event;
+mod forwarding;
 mod frame;
 mod friend;
+mod lan;
 mod limit;
 mod messenger;
 mod node;
@@ -51,5 +55,6 @@ pub use endpoint::Endpoint;
 pub use event::OwnedEvent;
 pub use event::{Connection, Event, EventOf, MessageKind, UserStatus};
 pub use frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
+pub use lan::LanCall;
 pub use node::*;
 pub use stats::{DropReason, Stats};

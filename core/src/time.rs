@@ -98,6 +98,8 @@ impl Deadline {
 pub enum Why {
     /// A bootstrap node has not answered yet.
     Bootstrap,
+    /// The local network is to be told of us.
+    LanDiscovery,
     /// A known DHT node is due for a nodes request.
     DhtPing,
     /// A search for a DHT key asks on.

@@ -5,14 +5,15 @@ use crate::env::{Clock, rng};
 use crate::event::event_channel;
 use crate::profile_store::{LoadError, ProfileStore};
 use crate::proxy::ProxyAddress;
-use crate::relay;
+use crate::relay::{self, RelayGate};
 use crate::resolve::{ResolveError, resolve};
 use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
 use crate::socket::{BindError, Listen, Ports, UdpPort};
 use crate::streams::Streams;
-use crate::trains::{Arrivals, Departures};
+use crate::trains::{Arrivals, Departures, Replies};
+use crate::workers::{Parcel, Post, Worker, Workers};
 use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
@@ -30,6 +31,8 @@ use std::path::PathBuf;
 const JOBS_WAITING: usize = 256;
 /// Events that may wait for the application, unless asked otherwise.
 const EVENTS_WAITING: usize = 1024;
+/// More threads than any machine has cores are a mistake.
+const WORKERS_MAX: usize = 1024;
 /// The longest message of the day that a bootstrap info response holds (`bootstrap_node_packets.h`).
 pub const MOTD_LEN_MAX: usize = 256;
 
@@ -48,6 +51,8 @@ pub struct Builder {
     relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
     events_waiting: usize,
+    lan_discovery: bool,
+    workers: usize,
 }
 
 /// Why a node cannot start.
@@ -84,6 +89,8 @@ impl Default for Builder {
             relay_limits: RelayLimits::SERVER,
             info: None,
             events_waiting: EVENTS_WAITING,
+            lan_discovery: false,
+            workers: 1,
         }
     }
 }
@@ -151,6 +158,13 @@ impl Builder {
         self
     }
 
+    /// Whether to find nodes in the local network, and be found by them, without knowing any (default: no).
+    #[must_use]
+    pub fn lan_discovery(mut self, on: bool) -> Self {
+        self.lan_discovery = on;
+        self
+    }
+
     /// Serves as a TCP relay, with the DHT key as its key, at this address and port too; port 0 lets the system choose.
     #[must_use]
     pub fn relay(mut self, at: SocketAddr) -> Self {
@@ -181,6 +195,14 @@ impl Builder {
         self
     }
 
+    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other than
+    /// Linux one receives, whatever is said here.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count.clamp(1, WORKERS_MAX);
+        self
+    }
+
     /// Starts the node on a thread of its own.
     ///
     /// # Errors
@@ -205,10 +227,13 @@ impl Builder {
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
         let proxy = self.proxy.take().map(find_proxy).transpose()?;
         self.udp &= proxy.is_none();
-        let socket = self.udp.then(|| UdpPort::bind(self.listen)).transpose().map_err(StartError::Bind)?;
+        let sharing = if cfg!(any(target_os = "linux", target_os = "android")) { self.workers } else { 1 };
+        let sockets = if self.udp { UdpPort::bind_several(self.listen, sharing) } else { Ok(Vec::new()) };
+        let mut sockets = sockets.map_err(StartError::Bind)?;
+        let socket = (!sockets.is_empty()).then(|| sockets.swap_remove(0));
         let clock = Clock::start();
         let relay = self.start_relay(clock, socket.as_ref())?;
-        let (node, contacts) = self.build_node(clock, profile.as_ref(), proxy)?;
+        let (mut node, contacts) = self.build_node(clock, profile.as_ref(), proxy)?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
             saver.changed();
@@ -218,11 +243,16 @@ impl Builder {
         let (event_sender, events) = event_channel(self.events_waiting);
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
         let (relay, relay_view) = relay.unzip();
+        let post = Post::new(jobs.downgrade());
+        let (places, workers) = self.hire(&mut node, clock, sockets)?;
+        let door = relay.as_ref().map(|relay: &RelayGate| &relay.door);
+        let hired = (!places.is_empty()).then(|| Workers::start(places, post, door, clock)).transpose();
+        let hired = hired.map_err(StartError::Thread)?;
         let local = socket.as_ref().map_or(Endpoint::UNSPECIFIED, UdpPort::local);
         let is_proxied = proxy.is_some();
         let tox = Tox { jobs, ended: end, local, is_proxied, dht_key, public_key, relay: relay_view };
         let runner = Runner {
-            room: Room { node, contacts, saver, clock, traffic: Box::default(), stopping: false },
+            room: Room { node, contacts, saver, clock, traffic: Box::default(), workers, stopping: false },
             socket,
             streams: Streams::default(),
             jobs: Box::pin(waiting_jobs),
@@ -231,13 +261,32 @@ impl Builder {
             scratch: Box::new(Scratch::new()),
             arrivals: Arrivals::new(),
             departures: Departures::new(),
+            replies: Replies::new(),
             buf: Box::new([0; DATAGRAM_MAX]),
             timer: Timer::never(),
             deadline: None,
             clock_at: None,
             relay,
+            workers: hired,
+            parcel: Parcel::default(),
         };
         Ok((tox, events, runner))
+    }
+
+    /// A worker for each socket.
+    fn hire(
+        &self,
+        node: &mut Node<'static, HostEnv>,
+        clock: Clock,
+        sockets: Vec<UdpPort>,
+    ) -> Result<(Vec<(Worker, UdpPort)>, Vec<Worker>), StartError> {
+        let mut places = Vec::new();
+        for socket in sockets {
+            let parts = HostEnv::parts().map_err(StartError::Random)?;
+            places.push((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket));
+        }
+        let workers = places.iter().map(|(worker, _)| worker.clone()).collect();
+        Ok((places, workers))
     }
 
     /// The relay's key is the node's DHT key, so that is decided here.
@@ -252,7 +301,7 @@ impl Builder {
         };
         self.dht_secret = Some(secret.clone());
         let listeners = relay::bind(&self.relay_at).map_err(StartError::Bind)?;
-        relay::start(listeners, secret, &self.relay_limits, clock, udp).map(Some)
+        relay::start(listeners, secret, &self.relay_limits, clock, udp, self.workers).map(Some)
     }
 
     fn build_node(
@@ -276,8 +325,8 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let dht_secret = self.dht_secret.take();
-        let config = Config { dht_secret, info, udp: self.udp, proxy, ..Config::new(secret, nospam) };
+        let (dht_secret, lan_discovery) = (self.dht_secret.take(), self.lan_discovery);
+        let config = Config { dht_secret, info, udp: self.udp, lan_discovery, proxy, ..Config::new(secret, nospam) };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {

@@ -23,7 +23,8 @@
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
 //! | `streams` | connections to TCP relays |
-//! | `relay` | the TCP relay, on a thread of its own |
+//! | `relay` | the TCP relay, on threads of its own |
+//! | `workers` | more threads for the datagrams of a busy node |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
 //! | `vitals` | counters for those who operate a node |
 //! | `resolve`, `proxy` | bootstrap lines, host names and proxies, as people write them |
@@ -33,6 +34,7 @@ mod contacts;
 mod env;
 mod event;
 mod handle;
+mod lan;
 mod offload;
 mod profile_store;
 mod proxy;
@@ -47,6 +49,7 @@ mod socket;
 mod streams;
 mod trains;
 mod vitals;
+mod workers;
 
 pub use bluering_core::crypto::HostSuite;
 pub use builder::{Builder, MOTD_LEN_MAX, StartError};

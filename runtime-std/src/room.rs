@@ -2,11 +2,13 @@
 
 use crate::contacts::Contacts;
 use crate::env::Clock;
+use crate::lan;
 use crate::saver::Saver;
 use crate::socket::UdpPort;
 use crate::streams::Streams;
 use crate::trains::Departures;
 use crate::vitals::Traffic;
+use crate::workers::Worker;
 use crate::{EventSender, HostEnv, ToxEvent};
 use bluering_core::driver::{Ports, Sent};
 use bluering_core::relay::StreamId;
@@ -23,6 +25,8 @@ pub(crate) struct Room {
     pub(crate) saver: Saver,
     pub(crate) clock: Clock,
     pub(crate) traffic: Box<Traffic>,
+    /// Other threads that have counted something.
+    pub(crate) workers: Vec<Worker>,
     /// Somebody asked for the end.
     pub(crate) stopping: bool,
 }
@@ -61,6 +65,10 @@ impl Ports for Outlet<'_> {
     fn action(&mut self, action: Action) {
         match action {
             Action::Persist => self.saver.changed(),
+            Action::LanDiscovery(call) => {
+                let sent = self.socket.map_or(0, |socket| lan::tell(socket, &call));
+                (0..sent).for_each(|_| self.traffic.count_sent(&call.packet()));
+            }
             Action::Open { id, to } => self.streams.open(id, to),
             Action::Close { id } => self.streams.close(id),
             _ => {}

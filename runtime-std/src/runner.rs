@@ -8,11 +8,12 @@ use crate::room::{Job, Outlet, Room};
 use crate::snapshot::snapshot;
 use crate::socket::UdpPort;
 use crate::streams::Streams;
-use crate::trains::{Arrivals, Departures};
+use crate::trains::{Arrivals, Departures, Replies};
+use crate::workers::{Parcel, Workers};
 use crate::{EventSender, ToxEvent};
 use bluering_core::driver::{Idle, Scratch, Sent, pump};
 use bluering_core::time::Deadline;
-use bluering_core::{DATAGRAM_MAX, Disposition, Frame};
+use bluering_core::{DATAGRAM_MAX, Disposition, Endpoint, Frame};
 use smol::channel::{Receiver, Sender};
 use smol::future::FutureExt;
 use smol::stream::Stream;
@@ -44,12 +45,16 @@ pub struct Runner {
     pub(crate) scratch: Box<Scratch>,
     pub(crate) arrivals: Arrivals,
     pub(crate) departures: Departures,
+    pub(crate) replies: Replies,
     pub(crate) buf: Box<[u8; DATAGRAM_MAX]>,
     pub(crate) timer: Timer,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) clock_at: Option<Instant>,
     /// The way to our TCP relay, if there is one.
     pub(crate) relay: Option<RelayGate>,
+    /// Threads that receive beside us, if there are any.
+    pub(crate) workers: Option<Workers>,
+    pub(crate) parcel: Parcel,
 }
 
 impl std::fmt::Debug for Runner {
@@ -93,7 +98,10 @@ impl Runner {
 
     /// Handles all that has come in and sends what follows; `None` at the end.
     pub(crate) fn turn(&mut self) -> Option<Turn> {
-        let more = self.take_datagrams() | self.take_bytes() | self.run_jobs();
+        let more = self.take_datagrams();
+        self.take_parcel();
+        self.send_replies();
+        let more = more | self.take_bytes() | self.run_jobs();
         self.look_at_clocks();
         let idle = self.pump();
         match (self.room.stopping, more || self.streams.has_ended()) {
@@ -115,25 +123,54 @@ impl Runner {
 
     /// Handles what has arrived; true when there may be more.
     fn take_datagrams(&mut self) -> bool {
-        let Some(socket) = &self.socket else { return false };
         for _ in 0..DATAGRAMS_AT_ONCE {
+            let Some(socket) = &self.socket else { return false };
             let Some((len, from)) = self.arrivals.next(socket, &mut self.buf) else { return false };
-            if self.relay.as_ref().is_some_and(|relay| relay.takes(&self.buf[..len])) {
+            if self.relay.as_ref().is_some_and(|relay| relay.door.takes(&self.buf[..len])) {
                 continue;
             }
-            let now = self.room.now();
             self.room.traffic.count_received(&self.buf[..len]);
-            match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
-                // A reply that the socket refuses is dropped: everything answered like this is asked again.
-                Disposition::Reply { to, len } => {
-                    if socket.send(&self.buf[..len], to) == Sent::Ok {
-                        self.room.traffic.count_sent(&self.buf[..len]);
-                    }
-                }
-                Disposition::Consumed | Disposition::Dropped(_) => {}
-            }
+            self.handle(len, from);
         }
         true
+    }
+
+    /// Handles what workers have received, and counted.
+    fn take_parcel(&mut self) {
+        let Some(workers) = &self.workers else { return };
+        let mut parcel = std::mem::take(&mut self.parcel);
+        workers.post.take(&mut parcel);
+        parcel.open(|from, datagram, key| {
+            if let Some(key) = key {
+                self.room.node.learn_key(key);
+            }
+            let len = datagram.len().min(DATAGRAM_MAX);
+            self.buf[..len].copy_from_slice(&datagram[..len]);
+            self.handle(len, from);
+        });
+        self.parcel = parcel;
+    }
+
+    fn handle(&mut self, len: usize, from: Endpoint) {
+        let now = self.room.now();
+        match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
+            Disposition::Reply { to, len } => self.reply(to, len),
+            Disposition::Consumed | Disposition::Dropped(_) => {}
+        }
+    }
+
+    fn reply(&mut self, to: Endpoint, len: usize) {
+        if let Some(to) = self.socket.as_ref().and_then(|socket| socket.address(to))
+            && self.replies.push(&self.buf[..len], to)
+        {
+            self.send_replies();
+        }
+    }
+
+    fn send_replies(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        let traffic = &mut self.room.traffic;
+        self.replies.depart(socket.socket(), |datagram| traffic.count_sent(datagram));
     }
 
     /// Handles what has come from relays; true when there may be more.

@@ -1,6 +1,6 @@
 //! The node's UDP socket: one for both families where the host has IPv6, never blocking.
 
-use crate::offload::{self, Hall, Train};
+use crate::offload::{self, Hall};
 use bluering_core::Endpoint;
 use bluering_core::driver::Sent;
 use smol::Async;
@@ -99,8 +99,23 @@ impl UdpPort {
                 Err(_) => Self::bind(Listen::V4(ports)),
             },
             Listen::V4(ports) => Self::first_free(Ipv4Addr::UNSPECIFIED.into(), ports),
-            Listen::At(at) => open(at).map_err(|source| BindError::udp(at.to_string(), source)),
+            Listen::At(at) => open(at, false).map_err(|source| BindError::udp(at.to_string(), source)),
         }
+    }
+
+    /// Opens so many sockets at one address, among which the system deals out what arrives.
+    pub(crate) fn bind_several(listen: Listen, count: usize) -> Result<Vec<Self>, BindError> {
+        // Sockets that share an address share it with any process of the same user. The first does not share: it sees
+        // whether somebody is there.
+        let first = Self::bind(listen)?;
+        if count <= 1 {
+            return Ok(vec![first]);
+        }
+        let local = first.io.get_ref().local_addr();
+        drop(first);
+        let share = |at: SocketAddr| (0..count).map(|_| open(at, true)).collect::<io::Result<_>>();
+        let at = local.map_err(|source| BindError::udp("its address".to_string(), source))?;
+        share(at).map_err(|source| BindError::udp(at.to_string(), source))
     }
 
     fn first_free(ip: IpAddr, ports: Ports) -> Result<Self, BindError> {
@@ -109,10 +124,10 @@ impl UdpPort {
             Ports::Fixed(port) => (port, port),
         };
         let mut port = first;
-        let mut result = open(SocketAddr::new(ip, port));
+        let mut result = open(SocketAddr::new(ip, port), false);
         while port < last && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse) {
             port += 1;
-            result = open(SocketAddr::new(ip, port));
+            result = open(SocketAddr::new(ip, port), false);
         }
         let tried = if first == last { format!("port {first}") } else { format!("ports {first} to {last}") };
         result.map_err(|source| BindError::udp(tried, source))
@@ -123,12 +138,12 @@ impl UdpPort {
         self.local
     }
 
-    /// The next datagrams that have already arrived.
-    pub(crate) fn receive(&self, hall: &mut Hall) -> Option<Train> {
+    /// Takes datagrams that have already arrived: whether there may be more; `None` when there are none.
+    pub(crate) fn receive(&self, hall: &mut Hall) -> Option<bool> {
         // Errors other than "nothing there" report, once each, what became of an earlier datagram.
         for _ in 0..RECEIVE_TRIES {
             match hall.receive(self.io.get_ref()) {
-                Ok(train) => return Some(train),
+                Ok(more) => return Some(more),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
                 Err(_) => {}
             }
@@ -172,8 +187,18 @@ impl UdpPort {
         (self.send(first, to) == Sent::Ok).then_some(first.len())
     }
 
+    /// Sends to everybody at an address, if the kernel takes it at once.
+    pub(crate) fn call(&self, bytes: &[u8], to: SocketAddr) -> bool {
+        let to = match (to, self.v6) {
+            (SocketAddr::V4(at), true) => SocketAddrV6::new(at.ip().to_ipv6_mapped(), at.port(), 0, 0).into(),
+            (SocketAddr::V6(_), false) => return false,
+            (SocketAddr::V4(_), false) | (SocketAddr::V6(_), true) => to,
+        };
+        self.io.get_ref().send_to(bytes, to).is_ok()
+    }
+
     /// The address in the socket's family.
-    fn address(&self, to: Endpoint) -> Option<SocketAddr> {
+    pub(crate) fn address(&self, to: Endpoint) -> Option<SocketAddr> {
         address_in(to, self.v6)
     }
 
@@ -182,8 +207,7 @@ impl UdpPort {
         Ok(UdpSender { socket: self.io.get_ref().try_clone()?, v6: self.v6 })
     }
 
-    /// The socket itself, to wait for it without a reactor.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    /// The socket itself.
     pub(crate) fn socket(&self) -> &UdpSocket {
         self.io.get_ref()
     }
@@ -216,11 +240,13 @@ pub(crate) struct UdpSender {
 }
 
 impl UdpSender {
-    /// Hands a datagram to the kernel, which may lose it, as the network may.
-    pub(crate) fn send(&self, bytes: &[u8], to: Endpoint) {
-        if let Some(to) = address_in(to, self.v6) {
-            let _ = self.socket.send_to(bytes, to);
-        }
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    /// The address in the socket's family.
+    pub(crate) fn address(&self, to: Endpoint) -> Option<SocketAddr> {
+        address_in(to, self.v6)
     }
 }
 
@@ -228,23 +254,49 @@ impl UdpSender {
 fn address_in(to: Endpoint, v6: bool) -> Option<SocketAddr> {
     match (to.ip(), v6) {
         (IpAddr::V4(ip), true) => Some(SocketAddrV6::new(ip.to_ipv6_mapped(), to.port(), 0, 0).into()),
+        (IpAddr::V6(ip), true) if ip.is_unicast_link_local() => Some(with_zone(ip, to.port())),
         (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => Some(SocketAddr::from(to)),
         (IpAddr::V6(_), false) => None,
     }
 }
 
+/// An endpoint for where a datagram came from. A link-local address is one only together with its link, so the link's
+/// number goes into the address, behind the prefix, where it has zeros.
+pub(crate) fn endpoint_of(from: SocketAddr) -> Endpoint {
+    match from {
+        SocketAddr::V6(at) if at.ip().is_unicast_link_local() && u16::try_from(at.scope_id()).is_ok() => {
+            let mut parts = at.ip().segments();
+            parts[1] = at.scope_id() as u16;
+            Endpoint::new(Ipv6Addr::from(parts).into(), at.port())
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => Endpoint::from(from),
+    }
+}
+
+/// The way back.
+fn with_zone(ip: Ipv6Addr, port: u16) -> SocketAddr {
+    let mut parts = ip.segments();
+    let zone = std::mem::take(&mut parts[1]);
+    SocketAddrV6::new(parts.into(), port, 0, zone.into()).into()
+}
+
 /// A call may report the fate of an earlier datagram instead of doing its own work.
-const SEND_TRIES: usize = 2;
+pub(crate) const SEND_TRIES: usize = 2;
 const RECEIVE_TRIES: usize = 8;
 
-fn open(at: SocketAddr) -> io::Result<UdpPort> {
+fn open(at: SocketAddr, shared: bool) -> io::Result<UdpPort> {
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+    if shared {
+        offload::share(&socket)?;
+    }
     if at.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     // The kernel may allow less, which costs packets in bursts and nothing else.
     let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
     let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
+    // For LAN discovery: everybody in the network is called. Where it is not allowed, nobody hears us.
+    let _ = socket.set_broadcast(true);
     socket.bind(&at.into())?;
     let io = Async::new(UdpSocket::from(socket))?;
     let local = Endpoint::from(io.get_ref().local_addr()?);
@@ -266,7 +318,8 @@ mod tests {
     fn receive(port: &UdpPort) -> (Vec<u8>, Endpoint) {
         let mut hall = Hall::new();
         smol::block_on(std::future::poll_fn(|cx| port.poll_readable(cx))).expect("readable");
-        let train = port.receive(&mut hall).expect("a datagram");
+        port.receive(&mut hall).expect("a datagram");
+        let train = hall.trains.front().expect("a datagram");
         (hall.bytes[..train.len].to_vec(), train.from.into())
     }
 
@@ -283,6 +336,19 @@ mod tests {
         assert_eq!((bytes.as_slice(), from), (b"ping".as_slice(), v4.local()));
         assert_eq!(dual.send(b"pong", from), Sent::Ok);
         assert_eq!(receive(&v4).0, b"pong");
+    }
+
+    #[test]
+    fn link_local_addresses_keep_their_link() {
+        let ip: Ipv6Addr = "fe80::1:2:3:4".parse().expect("an address");
+        let from = SocketAddr::from(SocketAddrV6::new(ip, 33445, 0, 7));
+        let endpoint = endpoint_of(from);
+        assert_eq!(endpoint.to_string(), "[fe80:7::1:2:3:4]:33445");
+        assert!(endpoint.is_lan());
+        assert_eq!(address_in(endpoint, true), Some(from));
+        assert_eq!(address_in(endpoint, false), None);
+        let plain = SocketAddr::from(([192, 168, 1, 2], 5));
+        assert_eq!(endpoint_of(plain), Endpoint::from(plain));
     }
 
     #[test]

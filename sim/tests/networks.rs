@@ -547,19 +547,25 @@ fn a_stream_to_a_host_that_is_gone_is_half_open() {
 }
 
 #[test]
-fn a_host_that_came_back_or_moved_resets_what_it_does_not_know() {
-    for moves in [false, true] {
-        let (mut net, server, client) = connected(&Place::PUBLIC);
-        if moves {
-            net.world.move_to(server, &Place::PUBLIC);
-        } else {
-            net.world.set_up(server, false);
-            net.world.set_up(server, true);
-        }
-        assert_eq!(net.heard(client), []);
-        net.act(client, Deed::Write(b"still there?".to_vec()));
-        assert_eq!(net.heard(client), [StreamWhat::Reset]);
-    }
+fn a_host_that_came_back_resets_what_it_does_not_know() {
+    let (mut net, server, client) = connected(&Place::PUBLIC);
+    net.world.set_up(server, false);
+    net.world.set_up(server, true);
+    assert_eq!(net.heard(client), []);
+    net.act(client, Deed::Write(b"still there?".to_vec()));
+    assert_eq!(net.heard(client), [StreamWhat::Reset]);
+}
+
+/// At its old address nobody is any more who could say so.
+#[test]
+fn a_host_that_moved_is_silent() {
+    let (mut net, server, client) = connected(&Place::PUBLIC);
+    net.world.move_to(server, &Place::PUBLIC);
+    net.act(client, Deed::Write(b"still there?".to_vec()));
+    net.world.run_for(MINUTE - SECOND);
+    assert_eq!(net.heard(client), []);
+    net.world.run_for(2 * SECOND);
+    assert_eq!(net.heard(client), [StreamWhat::TimedOut]);
 }
 
 #[test]

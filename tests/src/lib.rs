@@ -18,7 +18,11 @@
 #[cfg(feature = "interop")]
 pub mod bad_relays;
 pub mod bench;
+#[cfg(feature = "interop")]
+pub mod crowd;
 mod device;
+#[cfg(feature = "interop")]
+pub mod load;
 mod log;
 pub mod measure;
 mod name_server;

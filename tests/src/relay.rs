@@ -182,6 +182,12 @@ impl RelayClient {
         }
     }
 
+    /// The connection, for whoever speaks for himself from now on.
+    #[must_use]
+    pub fn into_parts(self) -> (TcpStream, Channel) {
+        (self.socket, self.channel)
+    }
+
     /// The socket.
     #[must_use]
     pub const fn socket(&self) -> &TcpStream {

@@ -30,6 +30,12 @@ pub fn sha512(data: &[u8]) -> [u8; 64] {
     Sha512::digest(data).into()
 }
 
+/// SHA-256 of `data` (DHT announcements are compared by it).
+#[must_use]
+pub fn sha256(data: &[u8]) -> [u8; 32] {
+    Sha256::digest(data).into()
+}
+
 /// HMAC-SHA-256 over the concatenation of `parts` (onion announce ping ids; never compared by anyone but their maker).
 #[must_use]
 pub fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {

@@ -25,7 +25,6 @@ pub(crate) use entry::NodeEntry;
 pub(crate) use search::Search;
 pub(crate) use send::emit_dht_request;
 
-use crate::Endpoint;
 use crate::budget::Standing;
 use crate::crypto::PublicKey;
 use crate::cx::{Cx, Env};
@@ -34,6 +33,7 @@ use crate::storage::{Full, Id, Mem, Slots, Table};
 use crate::time::{Deadline, Instant, Why};
 use crate::wire::dht::MOTD_LEN_MAX;
 use crate::wire::{NodeInfo, NodeList};
+use crate::{DropReason, Endpoint};
 use bootstrap::Bootstraps;
 use candidates::{Candidates, Packet};
 use closelist::CloseList;
@@ -187,6 +187,23 @@ impl<'s> Dht<'s> {
         self.candidates.offer(now, node, target, Packet::Nodes, true);
     }
 
+    /// A node of the local network says that it is there. It gets a nodes request, unless we know it.
+    ///
+    /// # Errors
+    /// [`DropReason::OwnPacket`] when it is ourselves.
+    pub(crate) fn called(&mut self, now: Instant, node: NodeInfo) -> Result<(), DropReason> {
+        if node.key == self.me {
+            return Err(DropReason::OwnPacket);
+        }
+        // Whoever is known is not asked again because it calls at another of its addresses.
+        let close = self.close.get(&node.key).filter(|known| known.is_live(now));
+        let target = self.searches.values().find(|search| search.key == node.key).and_then(Search::target);
+        if close.is_none() && target.is_none_or(|target| !target.is_live(now)) {
+            self.meet(now, &node, Packet::Nodes);
+        }
+        Ok(())
+    }
+
     /// Searches for the node with `key`. Each call is a search of its own.
     ///
     /// # Errors
@@ -238,6 +255,11 @@ impl<'s> Dht<'s> {
             }
         }
         list
+    }
+
+    /// Where the node with `key` of the close list is.
+    pub(crate) fn listed(&self, key: &PublicKey) -> Option<Endpoint> {
+        self.close.get(key).map(|entry| entry.at)
     }
 
     /// The live nodes of the close list.
@@ -342,18 +364,23 @@ impl<'s> Dht<'s> {
 
     /// A node that may be new to us, or new at its address, asked us something.
     fn greet(&mut self, now: Instant, node: &NodeInfo) -> Option<DhtNote> {
+        self.meet(now, node, Packet::Ping)
+    }
+
+    /// A node that may be new is there: it gets a packet, at a limited rate.
+    fn meet(&mut self, now: Instant, node: &NodeInfo, packet: Packet) -> Option<DhtNote> {
         let exact = self.searches.values().find(|search| search.key == node.key);
         let moved = |entry: &NodeEntry| entry.would_move(node.at);
         if let Some(search) = exact {
             if search.wants(node, now) || search.target().is_some_and(moved) {
-                self.candidates.offer(now, *node, search.key, Packet::Ping, true);
+                self.candidates.offer(now, *node, search.key, packet, true);
                 return Some(DhtNote::Greeted);
             }
         } else if self.close.wants(node, now)
             || self.close.get(&node.key).is_some_and(moved)
             || self.searches.values().any(|search| search.wants(node, now))
         {
-            self.candidates.offer(now, *node, self.me, Packet::Ping, false);
+            self.candidates.offer(now, *node, self.me, packet, false);
             return Some(DhtNote::Greeted);
         }
         None

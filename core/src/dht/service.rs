@@ -15,7 +15,7 @@ use crate::{Disposition, DropReason, Frame};
 type Handled = Result<(Disposition, Option<DhtNote>), DropReason>;
 
 impl<'s> Dht<'s> {
-    /// Serves the packets 0x00, 0x01, 0x02, 0x04, 0x20 and 0xf0; LAN discovery (0x21) is off.
+    /// Serves the packets 0x00, 0x01, 0x02, 0x04, 0x20 and 0xf0.
     pub(crate) fn on_packet<E: Env>(
         &mut self,
         cx: &mut Cx<'_, 's, E>,
@@ -31,7 +31,6 @@ impl<'s> Dht<'s> {
             Some(&kind::NODES_RESPONSE) => self.on_nodes_response(cx, frame),
             Some(&kind::DHT_REQUEST) => self.on_dht_request(cx, frame),
             Some(&kind::BOOTSTRAP_INFO) => self.on_info_request(cx, frame),
-            Some(&kind::LAN_DISCOVERY) => Err(DropReason::Disabled),
             Some(_) | None => Err(DropReason::UnknownKind),
         };
         handled.unwrap_or_else(|reason| (Disposition::Dropped(reason), None))

@@ -25,6 +25,25 @@ use core::ops::Range;
 use core::time::Duration;
 
 impl<'s, E: Env> Node<'s, E> {
+    /// Somebody in the local network says that it is there: it is asked, unless it is known.
+    pub(super) fn on_lan_discovery(&mut self, frame: &Frame<'_>) -> Disposition {
+        let heard = match wire::dht::LanDiscovery::parse(frame.bytes()) {
+            _ if !self.lan.is_enabled() => Err(DropReason::Disabled),
+            None => Err(DropReason::Malformed),
+            Some(wire::dht::LanDiscovery { sender }) if frame.from.is_lan() && frame.from.is_usable() => {
+                self.dht.called(self.shared.now, NodeInfo { key: sender, at: frame.from })
+            }
+            Some(_) => Err(DropReason::BadAddress),
+        };
+        match heard {
+            Ok(()) => {
+                self.law.input();
+                Disposition::Consumed
+            }
+            Err(reason) => Disposition::Dropped(reason),
+        }
+    }
+
     pub(super) fn on_dht(&mut self, frame: &mut Frame<'_>) -> Disposition {
         let (disposition, note) = self.dht.on_packet(&mut self.shared.cx(), frame);
         if note.is_some() || disposition == Disposition::Consumed {

@@ -10,6 +10,9 @@ mod links;
 mod occupancy;
 mod profile;
 mod relays;
+mod services;
+#[cfg(feature = "alloc")]
+mod shard;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -22,16 +25,21 @@ pub use law::Output;
 pub use occupancy::Occupancy;
 pub use profile::FriendTexts;
 pub use relays::RelayHost;
+#[cfg(feature = "alloc")]
+pub use shard::{AgreedKey, Shard, Sorted};
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
+use crate::announcements::Announcements;
 use crate::budget::Budget;
 use crate::crypto::{Nospam, SecretKey};
 use crate::cx::{Cx, Env, Identity, Parts};
 use crate::dht::Dht;
 use crate::event::{Connection, Event};
+use crate::forwarding::Forwarder;
 use crate::frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
 use crate::friend::{Friends, Requests};
+use crate::lan::{LanCall, LanCaller};
 use crate::messenger::Messenger;
 use crate::onion::{AnnounceStore, OnionClient, OnionRelay, OnionWay};
 use crate::relay::proxy::Proxy;
@@ -58,6 +66,8 @@ pub struct Config<'s> {
     pub dht_secret: Option<SecretKey>,
     /// What to answer to bootstrap info requests (0xf0); `None` for clients.
     pub info: Option<BootstrapInfo<'s>>,
+    /// Whether nodes of the local network find each other: asks for [`Action::LanDiscovery`], and answers it.
+    pub lan_discovery: bool,
     /// Whether to use UDP. Without it the node lives by TCP relays alone, and never sends a datagram.
     pub udp: bool,
     /// All connections go through this proxy; UDP cannot, so there is none.
@@ -65,10 +75,10 @@ pub struct Config<'s> {
 }
 
 impl Config<'_> {
-    /// A client with UDP.
+    /// A client with UDP, and without LAN discovery.
     #[must_use]
     pub const fn new(secret: SecretKey, nospam: Nospam) -> Self {
-        Self { secret, nospam, dht_secret: None, info: None, udp: true, proxy: None }
+        Self { secret, nospam, dht_secret: None, info: None, lan_discovery: false, udp: true, proxy: None }
     }
 }
 
@@ -78,6 +88,9 @@ impl Config<'_> {
 pub enum Action {
     /// What a profile holds has changed: save it soon.
     Persist,
+    /// Tell the local network of us: send the packet of this call to its ports at all broadcast addresses, from the
+    /// node's own socket.
+    LanDiscovery(LanCall),
     /// Open a TCP connection; [`Node::stream_opened`] or [`Node::stream_closed`] follows.
     Open {
         /// What it is called from now on.
@@ -178,12 +191,15 @@ pub struct Node<'s, E: Env> {
     relay: OnionRelay,
     relays: RelayClient<'s>,
     store: AnnounceStore<'s>,
+    forwarder: Forwarder,
+    announcements: Announcements<'s>,
     onion: OnionClient<'s>,
     sessions: Sessions<'s>,
     friends: Friends<'s>,
     requests: Requests<'s>,
     messenger: Messenger<'s>,
     shared: Shared<'s, E>,
+    lan: LanCaller,
     /// The connection that the application was told of.
     shown: Connection,
     /// Where we are reached in the local network.
@@ -202,6 +218,13 @@ pub struct Node<'s, E: Env> {
     event_turn: usize,
     lent: Lent,
     law: Law,
+}
+
+/// By what ways to reach others.
+struct Ways<'s> {
+    udp: bool,
+    lan_discovery: bool,
+    proxy: Option<&'s Proxy<'s>>,
 }
 
 /// What [`Node::poll_event`] has lent out; taken back at the next call.
@@ -262,7 +285,8 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        let ways = (config.udp && config.proxy.is_none(), config.proxy);
+        let udp = config.udp && config.proxy.is_none();
+        let ways = Ways { udp, lan_discovery: config.lan_discovery, proxy: config.proxy };
         Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }
 
@@ -271,7 +295,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn assemble(
         me: Identity,
         info: Option<BootstrapInfo<'s>>,
-        (udp, proxy): (bool, Option<&'s Proxy<'s>>),
+        ways: Ways<'s>,
         storage: Storage<'s>,
         mut parts: Parts<E>,
         now: Instant,
@@ -284,8 +308,10 @@ impl<'s, E: Env> Node<'s, E> {
         let mut node = Self {
             dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
             relay: OnionRelay::new(rng),
-            relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, proxy),
-            store: AnnounceStore::new(storage.announced, rng),
+            relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, ways.proxy),
+            store: AnnounceStore::new(storage.announced, storage.group_peers, rng),
+            forwarder: Forwarder::new(rng),
+            announcements: Announcements::new(now, storage.announcements, rng),
             onion: OnionClient::new(storage.onion),
             sessions: Sessions::new(storage.sessions, rng),
             friends: Friends::new(storage.friends),
@@ -302,9 +328,10 @@ impl<'s, E: Env> Node<'s, E> {
                 parts,
                 stats: Stats::default(),
             },
+            lan: LanCaller::new(now, ways.udp && ways.lan_discovery),
             shown: Connection::None,
             local: None,
-            udp,
+            udp: ways.udp,
             onion_looks: false,
             telling: false,
             persist: false,
@@ -315,7 +342,7 @@ impl<'s, E: Env> Node<'s, E> {
             law,
         };
         node.dht.start(&mut node.shared.cx());
-        if !udp {
+        if !node.udp {
             node.onion.set_way(now, OnionWay::None);
         }
         node
@@ -364,6 +391,9 @@ impl<'s, E: Env> Node<'s, E> {
     pub fn poll_action(&mut self) -> Option<Action> {
         if core::mem::take(&mut self.persist) {
             return Some(Action::Persist);
+        }
+        if let Some(call) = self.lan.poll(self.shared.now, self.shared.me.dht.public) {
+            return Some(Action::LanDiscovery(call));
         }
         if E::RELAYS
             && let Some(action) = self.poll_stream_action()
@@ -442,9 +472,15 @@ impl<'s, E: Env> Node<'s, E> {
         let dht = if self.udp { self.dht.deadline() } else { None };
         let relays =
             if E::RELAYS { Deadline::earliest(self.relays.deadline(), self.onion_way_deadline()) } else { None };
-        let rest = [dht, relays, self.onion.deadline(), self.sessions.deadline(), self.friends.deadline()]
-            .into_iter()
-            .fold(None, Deadline::earliest);
+        let rest = [
+            dht,
+            relays,
+            self.onion.deadline(),
+            self.sessions.deadline(),
+            self.friends.deadline(),
+            self.lan.deadline(),
+        ];
+        let rest = rest.into_iter().fold(None, Deadline::earliest);
         self.law.rest(rest);
         rest
     }
@@ -491,8 +527,8 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::NODES_REQUEST
             | kind::NODES_RESPONSE
             | kind::DHT_REQUEST
-            | kind::LAN_DISCOVERY
             | kind::BOOTSTRAP_INFO => self.on_dht(frame),
+            kind::LAN_DISCOVERY => self.on_lan_discovery(frame),
             kind::COOKIE_REQUEST => self.on_session(frame),
             kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
                 self.law.input();
@@ -512,6 +548,7 @@ impl<'s, E: Env> Node<'s, E> {
                 let closest = |key: &_, lan_ok| dht.closest(now, key, lan_ok);
                 self.store.on_packet(&mut self.shared.cx(), frame, &|key, at| dht.standing(key, at), closest)
             }
+            kind::FORWARD_REQUEST..=kind::STORE_ANNOUNCE_RESPONSE if E::SERVES => self.on_service(frame),
             kind::ANNOUNCE_RESPONSE | kind::ONION_DATA_RESPONSE | kind::GROUP_ANNOUNCE_RESPONSE => {
                 self.law.input();
                 self.on_onion(frame)

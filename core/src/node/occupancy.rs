@@ -5,7 +5,7 @@ use crate::cx::Env;
 use crate::storage::Table;
 
 /// Number of tables.
-const TABLES: usize = 16;
+const TABLES: usize = 18;
 
 /// All tables of a node at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Occupancy([Table; TABLES]);
 impl Occupancy {
     /// The tables, always in the same order: close list, searches, candidates, announced, path nodes, onion paths,
     /// onion friends, onion self nodes, onion pending, sessions, friends, friend requests, blocked keys, keys, blocks,
-    /// relays.
+    /// group announcements, DHT announcements, relays.
     #[must_use]
     pub const fn tables(&self) -> &[Table; TABLES] {
         &self.0
@@ -36,11 +36,12 @@ impl<E: Env> Node<'_, E> {
         let [close, searches, candidates] = self.dht.tables();
         let [path_nodes, paths, onion_friends, self_nodes, pending] = self.onion.tables(friends.extent());
         let [requests, blocked] = self.requests.tables();
+        let [announced, group_peers] = self.store.tables();
         Occupancy([
             close,
             searches,
             candidates,
-            self.store.table(),
+            announced,
             path_nodes,
             paths,
             onion_friends,
@@ -52,6 +53,8 @@ impl<E: Env> Node<'_, E> {
             blocked,
             Table { name: "keys", used: keys.len(), capacity: keys.capacity() },
             Table { name: "blocks", used: blocks.capacity() - blocks.available(), capacity: blocks.capacity() },
+            group_peers,
+            self.announcements.table(),
             self.relays.table(),
         ])
     }

@@ -1,12 +1,13 @@
 //! All the memory of a node, in one place.
 
 use super::FriendId;
+use crate::announcements::Announcement;
 use crate::budget::Source;
 use crate::crypto::PublicKey;
 use crate::dht::{Candidate, NodeEntry, Search};
 use crate::friend::{BLOCKED_KEY_VACANT, Friend, IncomingRequest};
 use crate::messenger::SelfText;
-use crate::onion::{Announced, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
+use crate::onion::{Announced, GroupPeer, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
 use crate::relay::client::{Relay, RelayName, RelayPeer};
 use crate::session::Session;
 use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
@@ -17,7 +18,8 @@ use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 /// |---|---|
 /// | close list | a node that no longer answers makes room, else the one with the least use for its bucket stays out |
 /// | candidates, onion requests | the oldest makes room |
-/// | announcements of others | the farthest from our DHT key makes room for a closer one |
+/// | announcements of others, DHT announcements | the farthest from our DHT key makes room for a closer one |
+/// | group announcements | the oldest makes room; of a group with 16 peers, the oldest of these |
 /// | friends, blocked keys | the command fails with `Full` |
 /// | friend requests | dropped and counted; their senders repeat them |
 /// | sessions | refused; the other side tries again |
@@ -31,6 +33,8 @@ pub struct Storage<'s> {
     pub(super) searches: Slots<'s, Search>,
     pub(super) candidates: Mem<'s, Candidate>,
     pub(super) announced: Slots<'s, Announced>,
+    pub(super) group_peers: Slots<'s, GroupPeer>,
+    pub(super) announcements: Slots<'s, Announcement>,
     pub(super) onion: OnionTables<'s>,
     pub(super) relays: Mem<'s, Relay>,
     pub(super) relay_peers: Mem<'s, RelayPeer>,
@@ -55,6 +59,10 @@ pub struct Limits {
     pub nodes: usize,
     /// Announcements stored for others; 0 turns the service off.
     pub announces: usize,
+    /// Announcements of peers of groups, stored for others; static storage has none.
+    pub group_peers: usize,
+    /// DHT announcements stored for others; 0, as in static storage, turns that service off.
+    pub announcements: usize,
     /// Blocks of 1.4 KB: send and receive windows, unread messages.
     pub blocks: usize,
     /// Cached box keys.
@@ -73,6 +81,8 @@ impl Limits {
         friends: 1024,
         nodes: 1024,
         announces: 160,
+        group_peers: 256,
+        announcements: 256,
         blocks: 4096,
         keys: 1024,
         relays: 24,
@@ -84,6 +94,8 @@ impl Limits {
         friends: 0,
         nodes: 1024,
         announces: 4096,
+        group_peers: 2048,
+        announcements: 1024,
         blocks: 8,
         keys: 16384,
         relays: 0,
@@ -95,6 +107,8 @@ impl Limits {
         friends: 8,
         nodes: 64,
         announces: 6,
+        group_peers: 0,
+        announcements: 0,
         blocks: 8,
         keys: 60,
         relays: 0,
@@ -166,6 +180,8 @@ impl Storage<'static> {
             searches: Slots::<Search>::boxed(limits.friends + EXTRA_SEARCHES),
             candidates: filled(roomy(CANDIDATES), || Candidate::VACANT),
             announced: Slots::<Announced>::boxed(limits.announces),
+            group_peers: Slots::<GroupPeer>::boxed(limits.group_peers),
+            announcements: Slots::<Announcement>::boxed(limits.announcements),
             onion: OnionTables {
                 path_nodes: filled(roomy(PATH_NODES), || PathNode::VACANT),
                 paths: filled(if limits.nodes > 64 { PATHS_ROOMY } else { PATHS }, || Path::VACANT),
@@ -268,6 +284,8 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             searches: Slots::new(&mut self.searches),
             candidates: Mem::Borrowed(&mut self.candidates),
             announced: Slots::new(&mut self.announced),
+            group_peers: Slots::new(&mut []),
+            announcements: Slots::new(&mut []),
             onion: OnionTables {
                 path_nodes: Mem::Borrowed(&mut self.path_nodes),
                 paths: Mem::Borrowed(&mut self.paths),

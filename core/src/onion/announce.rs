@@ -5,8 +5,11 @@
 //! path. Whoever asks for that key then gets its data key, and data for it goes out along the stored path. We never
 //! learn who asks, where they are, or what the data says.
 //!
+//! A request may also carry the announcement of a group's peer, which `groups` keeps.
+//!
 //! Nothing is kept for a ping id: it is a keyed hash of the asker's key, the last relay's address and the time.
 
+use super::groups::{GroupPeer, GroupStore};
 use crate::budget::StandingOf;
 use crate::crypto::{MAC_LEN, PublicKey, SharedKey, ct_eq, hmac_sha256};
 use crate::cx::Cx;
@@ -15,9 +18,10 @@ use crate::storage::{Need, Slots, Table, Whose};
 use crate::time::Instant;
 use crate::wire::onion::announce::{GROUP_EXTRA_MAX, PING_ID_LEN, REQUEST_BOX_AT, RESPONSE_NODES_MAX, SENDBACK_LEN};
 use crate::wire::onion::data::REQUEST_OVER;
+use crate::wire::onion::group::{ANNOUNCE_LEN_MAX, ANNOUNCES_MAX};
 use crate::wire::onion::{
     ANNOUNCE_REQUEST_LEN, AnnounceHeader, AnnounceRequest, AnnounceResponse, DataRequestHeader, ONION_ADDR_LEN,
-    PACKET_MAX, RETURN_3, ResponseHeader, Stored, emit_addr,
+    PACKET_MAX, PublicAnnounce, RETURN_3, ResponseHeader, Stored, emit_addr,
 };
 use crate::wire::{NODE_LEN_MAX, NodeList, PackedNodes, Writer, kind};
 use crate::{Disposition, DropReason, Endpoint, Env, Frame};
@@ -49,18 +53,20 @@ pub(crate) struct Announced {
 #[derive(Debug)]
 pub(crate) struct AnnounceStore<'s> {
     entries: Slots<'s, Announced>,
+    groups: GroupStore<'s>,
     /// Makes ping ids.
     secret: SharedKey,
 }
 
 impl<'s> AnnounceStore<'s> {
-    /// A store over `entries`; with capacity 0 it serves nothing.
-    pub(crate) fn new(entries: Slots<'s, Announced>, rng: &mut impl CryptoRng) -> Self {
-        Self { entries, secret: SharedKey::generate(rng) }
+    /// A store over `entries` and `groups`; with no room for entries it serves nothing.
+    pub(crate) fn new(entries: Slots<'s, Announced>, groups: Slots<'s, GroupPeer>, rng: &mut impl CryptoRng) -> Self {
+        Self { entries, groups: GroupStore::new(groups), secret: SharedKey::generate(rng) }
     }
 
-    pub(crate) fn table(&self) -> Table {
-        Table::of_slots("announced", &self.entries)
+    /// Its tables.
+    pub(crate) fn tables(&self) -> [Table; 2] {
+        [Table::of_slots("announced", &self.entries), self.groups.table()]
     }
 
     /// Serves 0x83, 0x85 and 0x87. `closest` gives up to four live nodes near a key; local ones only if its
@@ -105,7 +111,15 @@ impl<'s> AnnounceStore<'s> {
         let boxed = &mut packet[REQUEST_BOX_AT..];
         cx.admit_box(Whose::Dht, &sender, from, || standing(&sender, from))?;
         cx.open_for(Need::Theirs, Whose::Dht, &sender, &nonce, boxed)?;
-        let (request, _) = AnnounceRequest::parse(&boxed[MAC_LEN..]).ok_or(DropReason::Malformed)?;
+        let (request, extra) = AnnounceRequest::parse(&boxed[MAC_LEN..]).ok_or(DropReason::Malformed)?;
+        let mut packed = [0; ANNOUNCES_MAX * ANNOUNCE_LEN_MAX];
+        let mut found = Writer::new(&mut packed);
+        if E::SERVES && !extra.is_empty() {
+            let public = PublicAnnounce::parse(extra).ok_or(DropReason::Malformed)?;
+            self.groups.put(cx.now, &public);
+            self.groups.answer(cx.now, &public, &mut found);
+        }
+        let found = found.len();
 
         let window = cx.now.since(Instant::ZERO).as_secs() / ANNOUNCE_LIFE.as_secs();
         // Groups search for their chat id under another key. They are not stored, and must not be told that they are.
@@ -118,7 +132,7 @@ impl<'s> AnnounceStore<'s> {
         let stored = self.answer(cx.now, &sender, &request, ping_id);
         let nodes = closest(&request.search, frame.from.is_lan());
         let asker = Asker { sender, path, sendback: request.sendback, group };
-        asker.respond(cx, frame, stored, &nodes)
+        asker.respond(cx, frame, stored, &nodes, &packed[..found])
     }
 
     /// Data for somebody who is announced here: the rest of the packet goes along their path unchanged.
@@ -201,13 +215,14 @@ struct Asker {
 }
 
 impl Asker {
-    /// Writes the response, at the start of its way back, over the request.
+    /// Writes the response, at the start of its way back, over the request; `found` are announcements of a group.
     fn respond<E: Env>(
         &self,
         cx: &mut Cx<'_, '_, E>,
         frame: &mut Frame<'_>,
         stored: Stored,
         nodes: &NodeList,
+        found: &[u8],
     ) -> Result<Disposition, DropReason> {
         let mut packed = [0; RESPONSE_NODES_MAX * NODE_LEN_MAX];
         let mut w = Writer::new(&mut packed);
@@ -222,6 +237,7 @@ impl Asker {
         let box_at = w.len();
         w.skip(MAC_LEN);
         AnnounceResponse { stored, nodes }.emit(self.group, &mut w);
+        w.bytes(found);
         let len = w.len();
         cx.seal_for(Need::Theirs, Whose::Dht, &self.sender, &header.nonce, &mut frame.buf[box_at..len])?;
         Ok(Disposition::Reply { to: frame.from, len })

@@ -1,8 +1,9 @@
 //! Relays and stores against each other: whole paths in memory, and what must not get through.
 
 use super::announce::ANNOUNCE_LIFE;
+use super::groups::{GROUP_LIFE, PER_GROUP};
 use super::returns::KEY_LIFE;
-use super::{AnnounceStore, Announced, OnionRelay};
+use super::{AnnounceStore, Announced, GroupPeer, OnionRelay};
 use crate::budget::Standing;
 use crate::crypto::{Nacl, Nonce, PublicKey, SharedKey, Suite};
 use crate::cx::KeyPair;
@@ -10,14 +11,13 @@ use crate::cx::test_env::Bench;
 use crate::storage::{Slot, Slots};
 use crate::wire::onion::announce::{RESPONSE_BOX_AT, RESPONSE_PLAIN_AT};
 use crate::wire::onion::{
-    self, AnnounceRequest, AnnounceResponse, DataHeader, DataKeys, Hop, PACKET_MAX, PAYLOAD_AT, RETURN_3,
-    ResponseHeader, Stored, data,
+    self, AnnounceRequest, AnnounceResponse, DataHeader, DataKeys, GroupAnnounce, GroupAnnounces, Hop, PACKET_MAX,
+    PAYLOAD_AT, RETURN_3, ResponseHeader, Stored, data,
 };
-use crate::wire::{NodeInfo, NodeList, kind};
+use crate::wire::{NodeInfo, NodeList, Writer, kind};
 use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Frame, Stats};
 use core::time::Duration;
 use quickcheck::quickcheck;
-use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
@@ -50,7 +50,8 @@ impl Net {
             .map(|seed| {
                 let mut bench = Bench::new(seed);
                 let mem = (0..capacity).map(|_| Slot::VACANT).collect::<Vec<Slot<Announced>>>();
-                let store = AnnounceStore::new(Slots::new(Box::leak(mem.into_boxed_slice())), &mut bench.rng);
+                let groups = (0..capacity * 8).map(|_| Slot::VACANT).collect::<Vec<Slot<GroupPeer>>>();
+                let store = AnnounceStore::new(Slots::new(mem.leak()), Slots::new(groups.leak()), &mut bench.rng);
                 let relay = OnionRelay::new(&mut bench.rng);
                 Node { bench, relay, store, near: NodeList::new() }
             })
@@ -306,15 +307,21 @@ fn a_store_without_room_is_turned_off() {
     assert_eq!(bob.ask(&mut net, key, [0; 32]).map(|_| ()), Err(DropReason::Disabled));
 }
 
-/// The second form (0x87): with a group announcement and without, it gets a counted answer (0x88) and stores nothing.
-#[test]
-fn group_announces_get_their_own_answer() {
-    let (mut net, mut bob) = (Net::new(4), Client::new(51));
-    let near = NodeInfo { key: net.key(1), at: address(1) };
-    net.nodes[3].near.push(near).unwrap();
-    let node = net.key(3);
-    for (extra, taken) in [(0, true), (136, true), (137, false)] {
-        let result = bob.send(&mut net, |bench, buf| {
+/// A group announcement of `peer`, in its packed form.
+fn packed_peer(peer: u8, direct: bool) -> Vec<u8> {
+    let (mut buf, at) = ([0; onion::group::ANNOUNCE_LEN_MAX], address(usize::from(peer)));
+    let mut w = Writer::new(&mut buf);
+    let relay = NodeInfo { key: PublicKey([3; 32]), at };
+    GroupAnnounce::emit(&mut w, &PublicKey([peer; 32]), direct.then_some(at), Some(&relay));
+    let len = w.len();
+    buf[..len].to_vec()
+}
+
+impl Client {
+    /// The second form of a request (0x87) with `extra` at its end; what comes back behind the nodes, and its length.
+    fn ask_group(&mut self, net: &mut Net, extra: &[u8]) -> Result<(Vec<Vec<u8>>, usize), DropReason> {
+        let node = net.key(3);
+        let (_, (mut buf, len), _) = self.send(net, |bench, buf| {
             let request = AnnounceRequest {
                 ping_id: [0; 32],
                 search: PublicKey([8; 32]),
@@ -326,24 +333,86 @@ fn group_announces_get_their_own_answer() {
             let len = request.seal(&Nacl, &key, &nonce, &bench.me.long_term.public, buf);
             buf[0] = kind::GROUP_ANNOUNCE_REQUEST;
             // Sealed once more, longer: the box is opened, extended and closed.
-            let boxed = &mut buf[onion::announce::REQUEST_BOX_AT..len + extra];
+            buf[len..len + extra.len()].copy_from_slice(extra);
+            let boxed = &mut buf[onion::announce::REQUEST_BOX_AT..len + extra.len()];
             assert!(Nacl.open(&key, &nonce, &mut boxed[..120]));
             Nacl.seal(&key, &nonce, boxed);
-            len + extra
-        });
-        let Ok((_, (mut buf, len), _)) = result else {
-            assert!(!taken, "{extra} more bytes");
-            continue;
-        };
-        assert!(taken, "{extra} more bytes");
+            len + extra.len()
+        })?;
         let header = ResponseHeader::parse(&buf[..len]).unwrap();
         assert!(header.group);
-        let key = Nacl.agree(&bob.bench.me.long_term.secret, &node).unwrap();
+        let key = Nacl.agree(&self.bench.me.long_term.secret, &node).unwrap();
         assert!(Nacl.open(&key, &header.nonce, &mut buf[RESPONSE_BOX_AT..len]));
-        let response = AnnounceResponse::parse(&buf[RESPONSE_PLAIN_AT..len], true).unwrap();
-        assert!(matches!(response.stored, Stored::No { .. }));
-        assert_eq!((response.nodes.count(), len), (1, 83 + 39));
+        let plain = &buf[RESPONSE_PLAIN_AT..len];
+        let response = AnnounceResponse::parse(plain, true).unwrap();
+        assert!(matches!(response.stored, Stored::No { .. }), "groups store no announcement of a person");
+        assert_eq!(response.nodes.count(), net.nodes[3].near.len());
+        let peers = GroupAnnounces::parse(&plain[response.groups_at()..]).unwrap();
+        Ok((peers.iter().map(|peer| peer.as_bytes().to_vec()).collect(), len))
     }
+
+    /// Announces `peer` in `chat`; who else is there.
+    fn join_group(&mut self, net: &mut Net, chat: u8, peer: u8) -> Vec<u8> {
+        let extra = [&[chat; 32][..], &packed_peer(peer, true)].concat();
+        let (found, _) = self.ask_group(net, &extra).unwrap();
+        found.iter().map(|announce| announce[0]).collect()
+    }
+}
+
+#[test]
+fn peers_of_a_group_find_each_other() {
+    let (mut net, mut client) = (Net::new(4), Client::new(51));
+    let near = NodeInfo { key: net.key(1), at: address(1) };
+    net.nodes[3].near.push(near).unwrap();
+    let extra = |chat: u8, peer, direct| [&[chat; 32][..], &packed_peer(peer, direct)].concat();
+    // Without an announcement nothing is asked.
+    assert_eq!(client.ask_group(&mut net, &[]), Ok((vec![], 83 + 39)));
+    assert_eq!(client.ask_group(&mut net, &extra(1, 10, true)), Ok((vec![], 83 + 39)));
+    let found = client.ask_group(&mut net, &extra(1, 11, false));
+    assert_eq!(found, Ok((vec![packed_peer(10, true)], 83 + 39 + 80)));
+    let found = client.ask_group(&mut net, &extra(1, 10, true));
+    assert_eq!(found, Ok((vec![packed_peer(11, false)], 83 + 39 + 73)), "not the asker itself");
+    assert_eq!(client.ask_group(&mut net, &extra(2, 12, true)), Ok((vec![], 83 + 39)), "another group");
+    for bad in [&extra(1, 10, true)[..70], &[0; 136], &[1]] {
+        assert_eq!(client.ask_group(&mut net, bad).map(|_| ()), Err(DropReason::Malformed));
+    }
+    assert_eq!(client.ask_group(&mut net, &[0; 137]).map(|_| ()), Err(DropReason::Malformed));
+}
+
+#[test]
+fn the_newest_four_are_told_until_they_are_over() {
+    let (mut net, mut client) = (Net::new(4), Client::new(51));
+    for peer in 1..=6 {
+        client.join_group(&mut net, 1, peer);
+        net.later(Duration::from_secs(1));
+    }
+    assert_eq!(client.join_group(&mut net, 1, 2), [6, 5, 4, 3]);
+    net.later(Duration::from_secs(1));
+    assert_eq!(client.join_group(&mut net, 1, 6), [2, 5, 4, 3], "2 is the newest now, and there once");
+    net.later(GROUP_LIFE - Duration::from_secs(1));
+    assert_eq!(client.join_group(&mut net, 1, 7), [6]);
+    net.later(GROUP_LIFE);
+    assert!(client.join_group(&mut net, 1, 8).is_empty());
+}
+
+/// However many announcements come, of one group or of many: the table has its size, and a group its share of it.
+#[test]
+fn a_flood_of_group_announcements_stays_in_its_bounds() {
+    let (mut net, mut client) = (Net::new(4), Client::new(51));
+    let used = |net: &Net| net.nodes[3].store.tables()[1].used;
+    for peer in 0..40 {
+        client.join_group(&mut net, 1, peer);
+        net.later(Duration::from_millis(1));
+        assert_eq!(used(&net), (usize::from(peer) + 1).min(PER_GROUP));
+    }
+    for chat in 2..60 {
+        client.join_group(&mut net, chat, 1);
+        net.later(Duration::from_millis(1));
+    }
+    assert_eq!(used(&net), 32, "the table is full");
+    assert!(client.join_group(&mut net, 1, 50).is_empty(), "the oldest made room");
+    assert_eq!(client.join_group(&mut net, 59, 2), [1]);
+    assert_eq!(used(&net), 32);
 }
 
 #[test]

@@ -1,9 +1,13 @@
-//! DHT packets: ping, nodes, DHT request, bootstrap info.
+//! DHT packets: ping, nodes, DHT request, LAN discovery, bootstrap info.
 //!
 //! Ping and nodes packets share one shape, `kind | sender's DHT key | nonce | box`; the box of a request is echoed in
 //! part by its response (`id`, eight bytes that only their maker reads). Source: `DHT.c`, `ping.c`, wire-facts 2.2 and
 //! 2.19.
 
+use super::announcements::{
+    ANSWER_LEN_MIN, RETRIEVE_LEN, RETRIEVE_RESPONSE_LEN_MAX, SEARCH_LENS, SEARCH_RESPONSE_LEN_MAX, STORE_LEN_MAX,
+    STORE_LEN_MIN, STORE_RESPONSE_LEN,
+};
 use super::{NODE_LEN_MAX, NodeInfo, PackedNodes, Reader, Writer, kind};
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PUBLIC_KEY_LEN, PublicKey};
 
@@ -36,7 +40,7 @@ const ID_LEN: usize = 8;
 const PING_TEXT_LEN: usize = 1 + ID_LEN;
 const NODES_REQUEST_TEXT_LEN: usize = PUBLIC_KEY_LEN + ID_LEN;
 
-/// `kind | sender | nonce | box`: 0x00, 0x01, 0x02, 0x04.
+/// `kind | sender | nonce | box`: 0x00, 0x01, 0x02, 0x04, and 0x93 to 0x98.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outer<'a> {
     /// The first byte.
@@ -59,6 +63,12 @@ impl<'a> Outer<'a> {
             kind::PING_REQUEST | kind::PING_RESPONSE => bytes.len() == PING_LEN,
             kind::NODES_REQUEST => bytes.len() == NODES_REQUEST_LEN,
             kind::NODES_RESPONSE => (TEXT_AT + 1 + ID_LEN..=NODES_RESPONSE_LEN_MAX).contains(&bytes.len()),
+            kind::DATA_SEARCH_REQUEST => SEARCH_LENS.contains(&bytes.len()),
+            kind::DATA_SEARCH_RESPONSE => (ANSWER_LEN_MIN..=SEARCH_RESPONSE_LEN_MAX).contains(&bytes.len()),
+            kind::DATA_RETRIEVE_REQUEST => bytes.len() == RETRIEVE_LEN,
+            kind::DATA_RETRIEVE_RESPONSE => (ANSWER_LEN_MIN + 1..=RETRIEVE_RESPONSE_LEN_MAX).contains(&bytes.len()),
+            kind::STORE_ANNOUNCE_REQUEST => (STORE_LEN_MIN..=STORE_LEN_MAX).contains(&bytes.len()),
+            kind::STORE_ANNOUNCE_RESPONSE => bytes.len() == STORE_RESPONSE_LEN,
             _ => false,
         };
         let outer = Self { kind, sender: r.key()?, nonce: r.nonce()?, boxed: r.rest() };
@@ -200,6 +210,32 @@ impl<'a> DhtRequest<'a> {
     }
 }
 
+/// 0x21, `kind | sender's DHT key`: here I am, to everybody in the local network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LanDiscovery {
+    /// The sender's DHT public key.
+    pub sender: PublicKey,
+}
+
+impl LanDiscovery {
+    /// Its length.
+    pub const LEN: usize = 1 + PUBLIC_KEY_LEN;
+
+    /// Reads exactly 33 bytes.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut r = Reader::new(bytes);
+        (r.u8()? == kind::LAN_DISCOVERY).then_some(())?;
+        let this = Self { sender: r.key()? };
+        r.end().map(|()| this)
+    }
+
+    /// Writes 33 bytes.
+    pub fn emit(&self, w: &mut Writer<'_>) {
+        w.u8(kind::LAN_DISCOVERY).bytes(&self.sender.0);
+    }
+}
+
 /// The answer to a bootstrap info request: `0xf0 | version | message of the day`, as long as the message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InfoResponse<'a> {
@@ -250,11 +286,16 @@ mod tests {
     fn sizes_are_those_of_toxcore() {
         assert_eq!((PING_LEN, NODES_REQUEST_LEN, NODES_RESPONSE_LEN_MAX), (82, 113, 286));
         assert_eq!((BOX_AT, TEXT_AT, DHT_REQUEST_TEXT_AT), (57, 73, 105));
-        for (kind, least, most) in [(0, 82, 82), (1, 82, 82), (2, 113, 113), (4, 82, 286)] {
-            for len in 0..400 {
+        let others = [(0x94, 113, 384), (0x95, 146, 146), (0x96, 114, 626), (0x97, 190, 702), (0x98, 125, 125)];
+        for (kind, least, most) in [(0, 82, 82), (1, 82, 82), (2, 113, 113), (4, 82, 286)].into_iter().chain(others) {
+            for len in 0..800 {
                 let good = (least..=most).contains(&len);
                 assert_eq!(Outer::parse(&packet(kind, len, 7)).is_some(), good, "kind {kind}, {len} bytes");
             }
+        }
+        for len in 0..800 {
+            assert_eq!(Outer::parse(&packet(0x93, len, 7)).is_some(), len == 113 || len == 145, "{len}");
+            assert_eq!(LanDiscovery::parse(&packet(0x21, len, 7)).is_some(), len == 33, "{len}");
         }
         for len in [0, 1, 105, 106, 1024, 1040, 1041] {
             assert_eq!(DhtRequest::parse(&packet(0x20, len, 7)).is_some(), (106..=1040).contains(&len), "{len}");
@@ -290,6 +331,8 @@ mod tests {
             let request = DhtRequest::parse(&bytes).is_some_and(|p| emitted(|w| p.emit(w)) == bytes);
             let bytes = packet(0xf0, 5 + usize::from(len) % 257, seed);
             let info = InfoResponse::parse(&bytes).is_some_and(|p| emitted(|w| p.emit(w)) == bytes);
+            let bytes = packet(0x21, 33, seed);
+            let lan = LanDiscovery::parse(&bytes).is_some_and(|p| emitted(|w| p.emit(w)) == bytes);
             let bytes = packet(seed % 2, 9, seed);
             let ping = Ping::parse(&bytes).is_some_and(|p| emitted(|w| p.emit(w)) == bytes);
             let bytes = packet(seed, 40, seed);
@@ -302,7 +345,7 @@ mod tests {
             let response = NodesResponse::parse(&bytes).is_some_and(|p| {
                 p.id == id && p.nodes.udp().eq(nodes.iter().copied()) && emitted(|w| p.emit(w)) == bytes
             });
-            outer && request && info && ping && target && response
+            outer && request && info && lan && ping && target && response
         }
 
         fn arbitrary_bytes_do_no_harm(bytes: Vec<u8>) -> bool {
@@ -312,6 +355,7 @@ mod tests {
                 && NodesRequest::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
                 && NodesResponse::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
                 && DhtRequest::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
+                && LanDiscovery::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
                 && InfoResponse::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
         }
     }

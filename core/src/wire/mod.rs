@@ -5,14 +5,16 @@
 //! otherwise.
 //! `parse` never panics; it returns `None` for what does not have exactly the right form.
 
+pub mod announcements;
 pub mod dht;
+pub mod forwarding;
 pub mod messenger;
 mod nodes;
 pub mod onion;
 pub mod relay;
 pub mod session;
 
-pub use nodes::{NODE_LEN_MAX, NodeInfo, NodeList, PackedNodes};
+pub use nodes::{ADDRESS_LEN_MAX, NODE_LEN_MAX, NodeInfo, NodeList, PackedNodes, emit_address, parse_address};
 
 use crate::crypto::{NONCE_LEN, Nonce, PUBLIC_KEY_LEN, PublicKey};
 
@@ -44,6 +46,12 @@ pub mod kind {
     pub const FORWARD_REQUEST: u8 = 0x90;
     pub const FORWARDING: u8 = 0x91;
     pub const FORWARD_REPLY: u8 = 0x92;
+    pub const DATA_SEARCH_REQUEST: u8 = 0x93;
+    pub const DATA_SEARCH_RESPONSE: u8 = 0x94;
+    pub const DATA_RETRIEVE_REQUEST: u8 = 0x95;
+    pub const DATA_RETRIEVE_RESPONSE: u8 = 0x96;
+    pub const STORE_ANNOUNCE_REQUEST: u8 = 0x97;
+    pub const STORE_ANNOUNCE_RESPONSE: u8 = 0x98;
     pub const BOOTSTRAP_INFO: u8 = 0xf0;
 }
 

@@ -13,6 +13,28 @@ const UDP_V6: u8 = 10;
 const TCP_V4: u8 = 130;
 const TCP_V6: u8 = 138;
 
+/// Length of the longer (IPv6) form of an address alone.
+pub const ADDRESS_LEN_MAX: usize = 19;
+
+/// Writes an address alone: `family(1) | ip(4 or 16) | port(2)`, UDP.
+pub fn emit_address(at: Endpoint, w: &mut Writer<'_>) {
+    match at.ip() {
+        IpAddr::V4(ip) => w.u8(UDP_V4).bytes(&ip.octets()),
+        IpAddr::V6(ip) => w.u8(UDP_V6).bytes(&ip.octets()),
+    };
+    w.u16(at.port());
+}
+
+/// Reads an address alone, UDP only.
+pub fn parse_address(r: &mut Reader<'_>) -> Option<Endpoint> {
+    let ip: IpAddr = match r.u8()? {
+        UDP_V4 => (*r.array::<4>()?).into(),
+        UDP_V6 => (*r.array::<16>()?).into(),
+        _ => return None,
+    };
+    Some(Endpoint::new(ip, r.u16()?))
+}
+
 /// A DHT node: its key and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeInfo {
@@ -54,7 +76,7 @@ impl NodeInfo {
     }
 
     /// Reads one packed node; true beside it when it is a TCP relay.
-    fn parse(r: &mut Reader<'_>) -> Option<(Self, bool)> {
+    pub(super) fn parse(r: &mut Reader<'_>) -> Option<(Self, bool)> {
         let family = r.u8()?;
         let ip: IpAddr = match family {
             UDP_V4 | TCP_V4 => (*r.array::<4>()?).into(),

@@ -8,10 +8,10 @@
 //! A frame's box is of the two temporary keys; its nonce is the base nonce *of its sender*, counted up by one for each
 //! frame. The length counts the box. Sources: `TCP_common.h`; wire-facts 2.0 (E2), 2.11, 2.12.
 
-use super::{Reader, Writer};
+use super::forwarding::FORWARD_LEN_MAX;
+use super::{Reader, Writer, emit_address, parse_address};
 use crate::Endpoint;
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PUBLIC_KEY_LEN, PublicKey};
-use core::net::IpAddr;
 
 /// Where the box of a client's handshake begins.
 pub const CLIENT_HELLO_BOX: usize = PUBLIC_KEY_LEN + NONCE_LEN;
@@ -39,8 +39,6 @@ pub const ROUTE_FIRST: u8 = 16;
 pub const ROUTES: usize = 256 - ROUTE_FIRST as usize;
 /// Longest data of an out-of-band packet.
 pub const OOB_LEN_MAX: usize = 1024;
-/// Longest data of a forward request (`forwarding.h`, MAX_FORWARD_DATA_SIZE).
-pub const FORWARD_LEN_MAX: usize = 2048 - 256;
 
 /// The first byte of a packet. From 16 on it is the id of the peer whose data follows.
 pub mod packet {
@@ -209,27 +207,6 @@ pub fn frame_len(bytes: &[u8]) -> Result<Option<usize>, BadLength> {
 /// A frame that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadLength;
-
-const FAMILY_V4: u8 = 2;
-const FAMILY_V6: u8 = 10;
-
-/// `family | ip 4 or 16 | port`, UDP only.
-fn parse_address(r: &mut Reader<'_>) -> Option<Endpoint> {
-    let ip: IpAddr = match r.u8()? {
-        FAMILY_V4 => (*r.array::<4>()?).into(),
-        FAMILY_V6 => (*r.array::<16>()?).into(),
-        _ => return None,
-    };
-    Some(Endpoint::new(ip, r.u16()?))
-}
-
-fn emit_address(at: Endpoint, w: &mut Writer<'_>) {
-    match at.ip() {
-        IpAddr::V4(ip) => w.u8(FAMILY_V4).bytes(&ip.octets()),
-        IpAddr::V6(ip) => w.u8(FAMILY_V6).bytes(&ip.octets()),
-    };
-    w.u16(at.port());
-}
 
 fn oob(data: &[u8]) -> Option<&[u8]> {
     (1..=OOB_LEN_MAX).contains(&data.len()).then_some(data)

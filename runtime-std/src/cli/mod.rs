@@ -123,6 +123,9 @@ struct ClientOptions {
     /// A node to enter the network through; may be given several times
     #[arg(long, value_name = "HOST:PORT:PUBLICKEY[:TCPPORT]")]
     bootstrap: Vec<BootstrapNode>,
+    /// Find nodes in the local network, and be found by them
+    #[arg(long)]
+    local_discovery: bool,
     /// Accept every friend request
     #[arg(long)]
     auto_accept: bool,
@@ -139,6 +142,7 @@ impl ClientOptions {
         };
         let listen = if ipv6 { Listen::Dual(ports) } else { Listen::V4(ports) };
         let mut builder = Builder::new().listen(listen).udp(!self.tcp_only).autosave(autosave);
+        builder = builder.lan_discovery(self.local_discovery);
         if let Some(path) = &self.save {
             builder = builder.profile(path);
         }

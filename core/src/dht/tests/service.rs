@@ -78,9 +78,43 @@ fn forged_and_misdirected_packets_are_dropped_with_the_reason() {
     assert_eq!(dropped(STRANGER, &ping(&mut stranger, &key, 1, Ping { kind: 0, id: 7 })), Some(DropReason::Malformed));
     let answer = ping(&mut stranger, &key, 1, Ping { kind: 1, id: 7 });
     assert_eq!(dropped(STRANGER, &answer), Some(DropReason::Unsolicited));
-    assert_eq!(dropped(STRANGER, &[0x21; 33]), Some(DropReason::Disabled));
     assert_eq!(dropped(STRANGER, &[0x77; 33]), Some(DropReason::UnknownKind));
     assert_eq!(dropped(STRANGER, &[]), Some(DropReason::UnknownKind));
+}
+
+/// Who calls in the local network gets a nodes request, once, until it is known; at the rate of newcomers.
+#[test]
+fn who_calls_is_asked_unless_known() {
+    let (mut world, key) = one_party();
+    let at = Endpoint::v4([192, 168, 1, 9], 33445);
+    let call = |world: &mut World, key, at| {
+        let now = world.now;
+        let called = world.parties[0].dht.called(now, NodeInfo { key, at });
+        world.run(Duration::ZERO);
+        called.map(|()| core::mem::take(&mut world.log).iter().map(|sent| (sent.kind, sent.to)).collect::<Vec<_>>())
+    };
+    assert_eq!(call(&mut world, key, at), Err(DropReason::OwnPacket));
+    let other = PublicKey([9; 32]);
+    assert_eq!(call(&mut world, other, at), Ok(std::vec![(2, at)]));
+    assert_eq!(call(&mut world, other, at), Ok(Vec::new()), "it was just asked");
+    let mut asked = 1;
+    for i in 0..200_u8 {
+        asked += call(&mut world, PublicKey([i ^ 0x55; 32]), Endpoint::v4([192, 168, 1, i], 33446)).unwrap().len();
+    }
+    assert_eq!(asked, 32, "a flood of calls costs no more than its burst");
+    // Two that hear each other's calls are connected; then calls are no news.
+    let (mut world, _) = one_party();
+    world.add();
+    let (a, b) = (world.info(0), world.info(1));
+    world.parties[1].at = at;
+    let _ = call(&mut world, b.key, at);
+    world.run(Duration::from_secs(3));
+    let now = world.now;
+    assert!(world.parties.iter().all(|party| party.dht.is_connected(now)));
+    world.log.clear();
+    let elsewhere = Endpoint::v4([192, 168, 1, 10], 33445);
+    assert_eq!(call(&mut world, b.key, elsewhere), Ok(Vec::new()));
+    assert!(world.parties[1].dht.listed(&a.key).is_some());
 }
 
 /// An answer counts for the node that was asked, from its address, within 5 to 10 s.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::crypto::{Nacl, ToxId};
 use crate::driver::{Ports, Scratch, Sent, pump};
+use crate::event::EventOf;
 use crate::relay::server::{RelayAction, RelayLimits, RelayServer, RelayStorage};
 use crate::relay::{StreamEnd, StreamId};
 use crate::wire::relay::FRAME_LEN_MAX;
@@ -157,7 +158,7 @@ impl World {
         }
         for action in mouth.actions {
             match action {
-                Action::Persist => {}
+                Action::Persist | Action::LanDiscovery(_) => {}
                 Action::Open { id, to } => {
                     assert_eq!(to, address(SERVER));
                     self.fly(Flight::Opened { node: i, id });
@@ -282,7 +283,7 @@ impl World {
         let (key, begin) = (self.nodes[ALICE].0.tox_id().public_key, self.now);
         let bob: ToxId = self.nodes[BOB].0.tox_id();
         self.with(ALICE, |node, now| node.add_friend(now, &bob, b"hi")).unwrap();
-        self.until(|world| world.heard.iter().any(|(_, _, event)| matches!(event, Event::FriendRequest { .. })));
+        self.until(|world| world.heard.iter().any(|(_, _, event)| matches!(event, EventOf::FriendRequest { .. })));
         self.with(BOB, |node, now| node.accept(now, key)).unwrap();
         self.until(|world| [ALICE, BOB].iter().all(|i| world.connection(*i) != Connection::None));
         self.now.since(begin)
@@ -315,9 +316,6 @@ impl World {
         [at(self, &is_it).unwrap(), at(self, &receipt).unwrap()]
     }
 }
-
-use crate::event::EventOf;
-use crate::{Action, UnixTime};
 
 #[test]
 fn two_without_udp_meet_at_once() {

@@ -14,6 +14,9 @@
 //! - [`poll_action`](RelayServer::poll_action) names connections to be closed, and
 //!   [`poll_timeout`](RelayServer::poll_timeout) when to call [`handle_timeout`](RelayServer::handle_timeout).
 //!
+//! Several threads share a relay by a lock around it. So that it is held only while packets are passed on, the threads
+//! shake hands, open and seal themselves: see [`RelayServer::with_channels_outside`].
+//!
 //! Nothing is ever buffered for a client that sends. For one that receives there are queues of data, which are dropped
 //! from when it reads too slowly, and notices (who came and went, pings), which are not queued but flags: they are few,
 //! go first, and are never lost. Whoever misuses the protocol is closed, exactly where toxcore does it (wire-facts
@@ -22,6 +25,7 @@
 mod conns;
 mod index;
 mod onion;
+mod outside;
 mod queue;
 mod receive;
 mod routes;
@@ -41,6 +45,8 @@ pub use storage::{RelayLimits, RelayStorage, StaticRelayStorage};
 use super::StreamId;
 use crate::crypto::{PublicKey, SecretKey};
 use crate::cx::{Env, KeyPair, Parts};
+use crate::forwarding::Sendbacks;
+use crate::limit::Tokens;
 use crate::node::BuildError;
 use crate::onion::ReturnKeys;
 use crate::storage::{Full, Table};
@@ -61,6 +67,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(10);
 /// An address with this part of all pending handshakes displaces its own.
 const PENDING_SHARE: usize = 4;
+/// Packets of clients are forwarded to nodes once in this time.
+const FORWARD_EVERY: Duration = Duration::from_millis(2);
+/// And so many at once.
+const FORWARD_BURST: u32 = 512;
 
 /// Something that only the adapter can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +99,13 @@ pub struct RelayServer<'s, E: Env> {
     /// Datagrams for nodes.
     datagrams: Queue,
     returns: ReturnKeys,
+    sendbacks: Sendbacks,
+    /// Packets that are forwarded to nodes.
+    forwards: Tokens,
     mark: RelayMark,
     stats: RelayStats,
+    /// The adapter has the channels.
+    outside: bool,
 }
 
 impl<'s, E: Env> RelayServer<'s, E> {
@@ -122,8 +137,11 @@ impl<'s, E: Env> RelayServer<'s, E> {
             pool: Pool::new(storage.blocks, storage.links),
             datagrams: Queue::EMPTY,
             returns: ReturnKeys::new(&mut parts.rng),
+            sendbacks: Sendbacks::new(&mut parts.rng),
+            forwards: Tokens::new(FORWARD_EVERY, FORWARD_BURST),
             mark: RelayMark::new(mark_seed),
             stats: RelayStats::default(),
+            outside: false,
             parts,
         })
     }

@@ -10,6 +10,7 @@
 //! node.
 
 use super::super::{NODE_LEN_MAX, PackedNodes, Reader, Writer, kind};
+use super::group::{ANNOUNCE_LEN_MAX, ANNOUNCES_MAX, CHAT_ID_LEN};
 use super::{FAMILY_V4, FAMILY_V6};
 use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, PUBLIC_KEY_LEN, PublicKey, SharedKey, Suite};
 
@@ -27,7 +28,7 @@ pub const REQUEST_PLAIN_LEN: usize = PING_ID_LEN + 2 * PUBLIC_KEY_LEN + SENDBACK
 /// Length of a request without a group announcement.
 pub const ANNOUNCE_REQUEST_LEN: usize = REQUEST_BOX_AT + MAC_LEN + REQUEST_PLAIN_LEN;
 /// Longest group announcement in a request (0x87).
-pub const GROUP_EXTRA_MAX: usize = 136;
+pub const GROUP_EXTRA_MAX: usize = CHAT_ID_LEN + ANNOUNCE_LEN_MAX;
 
 /// Where the box of 0x84 and 0x88 starts.
 pub const RESPONSE_BOX_AT: usize = 1 + SENDBACK_LEN + NONCE_LEN;
@@ -37,8 +38,8 @@ pub const RESPONSE_PLAIN_AT: usize = RESPONSE_BOX_AT + MAC_LEN;
 pub const RESPONSE_LEN_MIN: usize = RESPONSE_PLAIN_AT + 1 + PING_ID_LEN;
 /// Longest 0x84.
 pub const RESPONSE_LEN_MAX: usize = RESPONSE_LEN_MIN + RESPONSE_NODES_MAX * NODE_LEN_MAX;
-/// Longest 0x88 that toxcore writes: four nodes and the announcements of one group.
-pub const GROUP_RESPONSE_LEN_MAX: usize = 703;
+/// Longest 0x88: four nodes and four announcements.
+pub const GROUP_RESPONSE_LEN_MAX: usize = RESPONSE_LEN_MAX + 1 + ANNOUNCES_MAX * ANNOUNCE_LEN_MAX;
 
 /// The readable front of 0x83 and 0x87.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +159,7 @@ impl ResponseHeader {
     }
 }
 
-/// The inside of 0x84 and 0x88. Group announcements are not looked at.
+/// The inside of 0x84 and 0x88, but for the group announcements that may follow in 0x88 (see [`super::group`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnounceResponse<'a> {
     /// The answer.
@@ -181,6 +182,12 @@ impl<'a> AnnounceResponse<'a> {
         };
         let nodes = if group { counted_nodes(r)? } else { PackedNodes::parse_udp(r.rest(), RESPONSE_NODES_MAX)? };
         Some(Self { stored, nodes })
+    }
+
+    /// Where the group announcements of 0x88 stand in the plaintext.
+    #[must_use]
+    pub const fn groups_at(&self) -> usize {
+        1 + PING_ID_LEN + 1 + self.nodes.as_bytes().len()
     }
 
     /// Writes the plaintext.

@@ -3,17 +3,19 @@
 //! A client wraps a request in three boxes (0x80). Each relay opens one, sends the rest on (0x81, 0x82, then the bare
 //! request), and appends a *return header* that only it can open. The node answers with 0x8c, which carries the three
 //! return headers back; each relay opens its own (0x8d, 0x8e), and the first hands the bare answer to the client.
-//! [`path`] has these layers, [`announce`] and [`data`] what is inside. Sources: `onion.h`, `onion_announce.h`;
-//! wire-facts 2.4, 2.5.
+//! [`path`] has these layers, [`announce`], [`data`] and [`group`] what is inside. Sources: `onion.h`,
+//! `onion_announce.h`; wire-facts 2.4, 2.5.
 
 pub mod announce;
 pub mod data;
+pub mod group;
 pub mod path;
 #[cfg(test)]
 mod tests;
 
 pub use announce::{ANNOUNCE_REQUEST_LEN, AnnounceHeader, AnnounceRequest, AnnounceResponse, ResponseHeader, Stored};
 pub use data::{DATA_MAX, DataHeader, DataKeys, DataRequestHeader, DhtKeyAnnounce, FriendRequest};
+pub use group::{ChatId, GroupAnnounce, GroupAnnounces, PublicAnnounce};
 pub use path::{Hop, PAYLOAD_AT, RELAYED_AT, RETURN_1, RETURN_2, RETURN_3, wrap, wrap_relayed};
 
 use super::{Reader, Writer, kind};

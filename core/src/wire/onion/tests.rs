@@ -15,6 +15,7 @@ fn sizes_are_those_of_toxcore() {
     assert_eq!((PAYLOAD_AT, path::PAYLOAD_MAX, path::RESPONSE_MAX), (226, 1174, 1222));
     assert_eq!((ANNOUNCE_REQUEST_LEN, ANNOUNCE_REQUEST_LEN + announce::GROUP_EXTRA_MAX), (177, 313));
     assert_eq!((announce::RESPONSE_LEN_MIN, announce::RESPONSE_LEN_MAX), (82, 286));
+    assert_eq!((announce::GROUP_RESPONSE_LEN_MAX, group::ANNOUNCE_LEN_MAX), (703, 104));
     assert_eq!((data::REQUEST_OVER, data::REQUEST_DATA_AT, data::RESPONSE_LEN_MAX), (105, 153, 1069));
     const { assert!(data::REQUEST_DATA_AT + DATA_MAX <= path::PAYLOAD_MAX) };
 }

@@ -47,8 +47,6 @@ struct Missing {
     #[arg(long, hide = true)]
     password: Option<String>,
     #[arg(long, hide = true)]
-    local_discovery: bool,
-    #[arg(long, hide = true)]
     auto_accept_files: bool,
     #[arg(long, hide = true)]
     download_dir: Option<PathBuf>,
@@ -64,7 +62,6 @@ impl Missing {
         let given = [
             (self.tcp_relay_port.is_some(), "--tcp-relay-port: a relay of a client is"),
             (self.password.is_some(), "--password: encrypted profiles are"),
-            (self.local_discovery, "--local-discovery: LAN discovery is"),
             (self.auto_accept_files, "--auto-accept-files: file transfers are"),
             (self.download_dir.is_some(), "--download-dir: file transfers are"),
             (self.log.is_some(), "--log: a log is"),

@@ -68,8 +68,7 @@ struct Said {
 impl Said {
     /// Together with the defaults.
     fn settings(self, file: &Arc<str>) -> Settings {
-        let default =
-            |text: &str| Place { file: Some((file.clone(), 1)), text: format!("{text} (default)"), foreign: true };
+        let default = |text: &str| Place { file: Some((file.clone(), 1)), text: format!("{text} (default)") };
         let is = |given: &Option<Given<bool>>| given.as_ref().is_none_or(|given| given.value);
         let (ipv6, fallback) = (is(&self.ipv6), is(&self.ipv4_fallback));
         let any: IpAddr = if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
@@ -103,6 +102,8 @@ impl Said {
             motd,
             bootstrap: self.bootstrap,
             lan_discovery: Some(self.lan_discovery.unwrap_or_else(lan_discovery)),
+            tcp_clients: None,
+            workers: None,
             metrics: None,
             pid_file: self.pid_file,
         }
@@ -216,7 +217,7 @@ impl Reader<'_> {
 
     fn place(&self, name: &str, item: &Item) -> Place {
         let text = format!("{name} = {}", item.value);
-        Place { file: Some((self.file.clone(), item.line)), text, foreign: true }
+        Place { file: Some((self.file.clone(), item.line)), text }
     }
 
     fn wrong<T>(&mut self, place: &Place, why: &str) -> Option<T> {

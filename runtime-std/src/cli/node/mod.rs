@@ -24,6 +24,7 @@ pub(super) use options::Options;
 use super::{Failure, end_signal};
 use bluering::core::Limits;
 use bluering::core::crypto::SecretKey;
+use bluering::core::relay::server::RelayLimits;
 use bluering::{BootstrapError, Builder, Listen, Ports, StartError, Tox};
 use motd::{Template, Values};
 use options::Command;
@@ -141,6 +142,13 @@ async fn open(
         None => None,
     };
     let mut builder = Builder::new().listen(udp.value).dht_secret_key(secret).limits(Limits::SERVER);
+    builder = builder.lan_discovery(settings.lan_discovery.as_ref().is_some_and(|given| given.value));
+    if let Some(workers) = &settings.workers {
+        builder = builder.workers(workers.value.0);
+    }
+    if let Some(clients) = &settings.tcp_clients {
+        builder = builder.relay_limits(RelayLimits::for_clients(clients.value.0));
+    }
     if let Some(motd) = motd {
         let first = Values { started, uptime: Duration::ZERO, tcp_packets: [0; 2], udp_packets: [0; 2] };
         builder = builder.info(INFO_VERSION, motd.render(&first));
@@ -209,7 +217,10 @@ async fn show_metrics(tox: Tox, listener: TcpListener, started: SystemTime) {
     let about = metrics::About { key: tox.dht_key().to_string(), started };
     let page = || {
         let (tox, about) = (tox.clone(), about.clone());
-        async move { tox.vitals().await.ok().map(|vitals| metrics::page(&about, &vitals)) }
+        async move {
+            let vitals = tox.vitals().await.ok()?;
+            Some(metrics::page(&about, &vitals, tox.relay_report().as_ref()))
+        }
     };
     http::serve(listener, page).await;
 }

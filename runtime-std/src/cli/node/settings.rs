@@ -6,7 +6,11 @@ use bluering::{BootstrapNode, Listen, MOTD_LEN_MAX};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
+
+/// More clients than a relay can number, more threads than any machine runs.
+const COUNT_MAX: usize = 1_000_000;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +19,6 @@ pub(super) struct Place {
     pub(super) file: Option<(Arc<str>, usize)>,
     /// What it is called there, and the value as it stands there.
     pub(super) text: String,
-    /// The file is tox-bootstrapd's: what we cannot do yet is no reason to refuse it.
-    pub(super) foreign: bool,
 }
 
 /// A value and its place.
@@ -31,6 +33,8 @@ pub(super) struct Given<T> {
 pub(super) struct Settings {
     pub(super) udp: Option<Given<Listen>>,
     pub(super) tcp: Vec<Given<SocketAddr>>,
+    pub(super) tcp_clients: Option<Given<Count>>,
+    pub(super) workers: Option<Given<Count>>,
     pub(super) keys: Option<Given<PathBuf>>,
     /// An inner `None` answers no bootstrap info requests.
     pub(super) motd: Option<Given<Option<String>>>,
@@ -40,6 +44,10 @@ pub(super) struct Settings {
     pub(super) pid_file: Option<Given<PathBuf>>,
 }
 
+/// How many of something that a machine could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count(pub(super) usize);
+
 /// What must be mended, and what is only to be known, one line each.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Findings {
@@ -47,9 +55,24 @@ pub(super) struct Findings {
     pub(super) warnings: Vec<String>,
 }
 
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count = text.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
+        count.map(Self).ok_or_else(|| format!("'{text}' is not a number from 1 to {COUNT_MAX}"))
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Place {
     pub(super) fn command_line(option: &str, value: impl fmt::Display) -> Self {
-        Self { file: None, text: format!("--{option} {value}"), foreign: false }
+        Self { file: None, text: format!("--{option} {value}") }
     }
 }
 
@@ -75,6 +98,8 @@ impl Settings {
         Self {
             udp: self.udp.or(other.udp),
             tcp: if self.tcp.is_empty() { other.tcp } else { self.tcp },
+            tcp_clients: self.tcp_clients.or(other.tcp_clients),
+            workers: self.workers.or(other.workers),
             keys: self.keys.or(other.keys),
             motd: self.motd.or(other.motd),
             bootstrap: if self.bootstrap.is_empty() { other.bootstrap } else { self.bootstrap },
@@ -87,12 +112,10 @@ impl Settings {
     /// What can be told without starting.
     pub(super) fn check(&self) -> Findings {
         let mut findings = Findings::default();
-        let mut cannot = |place: &Place, why: &str| match place.foreign {
-            true => findings.warnings.push(format!("{place}: {why}; ignored")),
-            false => findings.errors.push(format!("{place}: {why}")),
-        };
-        if let Some(given) = self.lan_discovery.as_ref().filter(|given| given.value) {
-            cannot(&given.place, "LAN discovery is not supported yet");
+        if let Some(given) = self.workers.as_ref().filter(|given| given.value.0 > 1)
+            && !cfg!(any(target_os = "linux", target_os = "android"))
+        {
+            findings.warnings.push(given.wrong("only Linux deals out datagrams; here one thread receives them"));
         }
         if let Some(given) = &self.motd
             && let Some(text) = &given.value
@@ -115,20 +138,20 @@ fn check_motd(text: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn given<T>(value: T, foreign: bool) -> Given<T> {
-        Given { value, place: Place { file: Some(("f".into(), 3)), text: "name = value".to_string(), foreign } }
+    fn given<T>(value: T) -> Given<T> {
+        Given { value, place: Place { file: Some(("f".into(), 3)), text: "name = value".to_string() } }
     }
 
     #[test]
     fn the_first_says_more_than_the_second() {
         let first = Settings {
-            udp: Some(given(Listen::At("127.0.0.1:1".parse().expect("an address")), false)),
+            udp: Some(given(Listen::At("127.0.0.1:1".parse().expect("an address")))),
             ..Settings::default()
         };
         let second = Settings {
-            udp: Some(given(Listen::At("127.0.0.1:2".parse().expect("an address")), false)),
-            keys: Some(given("keys".into(), false)),
-            tcp: vec![given("127.0.0.1:3".parse().expect("an address"), false)],
+            udp: Some(given(Listen::At("127.0.0.1:2".parse().expect("an address")))),
+            keys: Some(given("keys".into())),
+            tcp: vec![given("127.0.0.1:3".parse().expect("an address"))],
             ..Settings::default()
         };
         let both = first.clone().or(second.clone());
@@ -136,26 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn what_we_cannot_do_is_an_error_in_our_own_files_only() {
-        for foreign in [false, true] {
-            let settings = Settings { lan_discovery: Some(given(true, foreign)), ..Settings::default() };
-            let findings = settings.check();
-            let (told, silent) =
-                if foreign { (findings.warnings, findings.errors) } else { (findings.errors, findings.warnings) };
-            assert!(
-                silent.is_empty() && told.len() == 1 && told.iter().all(|line| line.starts_with("f:3: name = value: ")),
-                "{told:?}"
-            );
-        }
-        let off = Settings { lan_discovery: Some(given(false, false)), ..Settings::default() };
-        assert_eq!(off.check(), Findings::default());
-    }
-
-    #[test]
     fn messages_of_the_day_are_checked() {
-        let errors = |text: &str| {
-            Settings { motd: Some(given(Some(text.to_string()), false)), ..Settings::default() }.check().errors
-        };
+        let errors =
+            |text: &str| Settings { motd: Some(given(Some(text.to_string()))), ..Settings::default() }.check().errors;
         assert!(errors(&"x".repeat(256)).is_empty() && errors("up {{uptime}}").is_empty());
         assert!(errors(&"x".repeat(257))[0].contains("257 bytes"));
         assert!(errors("{{wrong}}")[0].starts_with("f:3: name = value: "));

@@ -170,7 +170,7 @@ impl Desk {
 
     /// Until nobody has anything to say.
     pub(super) fn run(&mut self) {
-        for _ in 0..1000 {
+        for _ in 0..100_000 {
             if !self.step() {
                 return;
             }

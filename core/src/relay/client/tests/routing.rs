@@ -167,7 +167,7 @@ quickcheck! {
         desk.client.set_peer(desk.bench.now, 0, PEER);
         desk.run();
         connect(&mut desk, 0, 200, PEER);
-        let data: Vec<_> = data.into_iter().take(20).collect();
+        let data: Vec<_> = data.into_iter().take(10).collect();
         data.iter().for_each(|data| desk.relays[0].say(&RelayPacket::Data { id: 200, data }));
         desk.run();
         desk.up() == 2 && desk.contents.iter().map(|(_, _, data)| data).eq(&data)

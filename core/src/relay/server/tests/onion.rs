@@ -143,11 +143,42 @@ fn only_answers_come_back_and_only_of_this_relay() {
         assert_eq!(handle(&mut relay, &bent), Disposition::Dropped(DropReason::BadToken));
     }
     assert!(!mark.owns(&good[..24]) && !mark.owns(&[]) && !mark.owns(&datagram));
-    // Of another purpose.
-    relay.say(&mut client, &RelayPacket::ForwardRequest { to: NODE, data: b"x" });
-    let (_, forwarding) = relay.datagrams.pop().unwrap();
-    let mixed = [&[kind::ONION_RESPONSE_1], &forwarding[2..61], &b"\x84x"[..]].concat();
-    assert_eq!(handle(&mut relay, &mixed), Disposition::Dropped(DropReason::NoRoute));
+}
+
+/// The auths of DHT announcements are bound to the sendback: it is the same each time, and for each client another.
+#[test]
+fn a_sendback_is_stable_and_proved() {
+    let mut relay = Relay::new();
+    let mut clients = [relay.join(1), relay.join(2)];
+    let [first, again, other] = [0, 0, 1].map(|i| {
+        relay.say(&mut clients[i], &RelayPacket::ForwardRequest { to: NODE, data: b"x" });
+        relay.datagrams.pop().unwrap().1
+    });
+    assert!(first == again && first != other);
+    assert_eq!((first.len(), first[1]), (2 + 37 + 1, 37));
+    let reply = [&[kind::FORWARD_REPLY], &first[1..39], b"answer"].concat();
+    let mark = relay.server.mark();
+    for i in 1..39 {
+        let mut bent = reply.clone();
+        bent[i] ^= 1;
+        assert!(!mark.owns(&bent), "byte {i}");
+        // Whoever hands it to us all the same: only the mark itself is not proved.
+        let refused = matches!(handle(&mut relay, &bent), Disposition::Dropped(_));
+        assert_eq!(refused, !(2..10).contains(&i), "byte {i}");
+    }
+    relay.server.closed(relay.now, clients[0].id);
+    assert_eq!(handle(&mut relay, &reply), Disposition::Dropped(DropReason::NoRoute));
+}
+
+#[test]
+fn forwarding_has_its_rate() {
+    let mut relay = Relay::new();
+    let mut client = relay.join(1);
+    for _ in 0..600 {
+        relay.say(&mut client, &RelayPacket::ForwardRequest { to: NODE, data: b"x" });
+    }
+    let stats = relay.server.stats();
+    assert_eq!((stats.forwarded, stats.dropped(DropReason::RateLimited)), (512, 88));
 }
 
 #[test]
