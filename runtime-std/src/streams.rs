@@ -256,13 +256,17 @@ const IN_PROGRESS: i32 = nix::errno::Errno::EINPROGRESS as i32;
 const IN_PROGRESS: i32 = 36;
 
 fn end_of(error: &io::Error) -> StreamEnd {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => StreamEnd::Refused,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
-            StreamEnd::Unreachable
-        }
-        ErrorKind::TimedOut => StreamEnd::TimedOut,
-        _ => StreamEnd::Ended,
+    const NO_WAY: [ErrorKind; 3] =
+        [ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable, ErrorKind::AddrNotAvailable];
+    let kind = error.kind();
+    if kind == ErrorKind::ConnectionRefused {
+        StreamEnd::Refused
+    } else if kind == ErrorKind::TimedOut {
+        StreamEnd::TimedOut
+    } else if NO_WAY.contains(&kind) {
+        StreamEnd::Unreachable
+    } else {
+        StreamEnd::Ended
     }
 }
 

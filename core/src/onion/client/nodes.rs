@@ -151,11 +151,11 @@ impl<'s> PathNodes<'s> {
     pub(super) fn draw_two(&self, rng: &mut impl CryptoRng, target: &Endpoint) -> Option<[NodeInfo; 2]> {
         let proven = |node: &NodeInfo| self.mem.iter().any(|known| known.at == node.at && known.blame == 0);
         let mut last = self.pick(rng, &[*target]).or_else(|| self.pick(rng, &[]))?;
-        if !proven(&last) && rng.next_u32() % 2 == 0 {
+        if !proven(&last) && rng.next_u32().is_multiple_of(2) {
             last = self.pick(rng, &[])?;
         }
         let second = self.pick_avoiding(rng, &[last.at], target)?;
-        let alone = !proven(&second) && rng.next_u32() % 2 == 0;
+        let alone = !proven(&second) && rng.next_u32().is_multiple_of(2);
         Some([if alone { last } else { second }, last])
     }
 
