@@ -106,6 +106,8 @@ pub enum Why {
     DhtSearch,
     /// Newcomers that wait to be pinged.
     DhtPingAdd,
+    /// A friend behind an address translator is sought.
+    HolePunch,
     /// An onion path is missing or worn out.
     OnionPath,
     /// Our announcement is due at one of its nodes.

@@ -206,7 +206,10 @@ fn show(inner: &RefCell<Inner<'_>>, addresses: Addresses, port: u16) {
         inner.addresses = addresses;
         inner.counters.address_changes = inner.counters.address_changes.saturating_add(1);
         inner.node.set_local_endpoint(addresses.v4.map(|ip| Endpoint::new(ip.into(), port)));
-        inner.tasks.wake();
+        if !addresses.is_empty() {
+            inner.node.handle_network_change(now());
+        }
+        inner.touch();
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
+use crate::outside::Outside;
 use crate::profile_store::{LoadError, ProfileStore};
 use crate::proxy::ProxyAddress;
 use crate::relay::{self, RelayGate};
@@ -50,6 +51,7 @@ pub struct Builder {
     relay_at: Vec<SocketAddr>,
     relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
+    hole_punching: bool,
     events_waiting: usize,
     lan_discovery: bool,
     workers: usize,
@@ -88,6 +90,7 @@ impl Default for Builder {
             relay_at: Vec::new(),
             relay_limits: RelayLimits::SERVER,
             info: None,
+            hole_punching: true,
             events_waiting: EVENTS_WAITING,
             lan_discovery: false,
             workers: 1,
@@ -188,6 +191,13 @@ impl Builder {
         self
     }
 
+    /// Whether to punch holes into address translators towards friends (default: yes).
+    #[must_use]
+    pub fn hole_punching(mut self, on: bool) -> Self {
+        self.hole_punching = on;
+        self
+    }
+
     /// How many events may wait for the application before friends are slowed down.
     #[must_use]
     pub fn events_waiting(mut self, count: usize) -> Self {
@@ -195,8 +205,8 @@ impl Builder {
         self
     }
 
-    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other than
-    /// Linux one receives, whatever is said here.
+    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other
+    /// than Linux one receives, whatever is said here.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count.clamp(1, WORKERS_MAX);
@@ -244,7 +254,8 @@ impl Builder {
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
         let (relay, relay_view) = relay.unzip();
         let post = Post::new(jobs.downgrade());
-        let (places, workers) = self.hire(&mut node, clock, sockets)?;
+        let places = self.hire(&mut node, clock, sockets)?;
+        let workers = places.iter().map(|(worker, _)| worker.clone()).collect();
         let door = relay.as_ref().map(|relay: &RelayGate| &relay.door);
         let hired = (!places.is_empty()).then(|| Workers::start(places, post, door, clock)).transpose();
         let hired = hired.map_err(StartError::Thread)?;
@@ -266,6 +277,7 @@ impl Builder {
             timer: Timer::never(),
             deadline: None,
             clock_at: None,
+            outside: Outside::listen(),
             relay,
             workers: hired,
             parcel: Parcel::default(),
@@ -279,14 +291,12 @@ impl Builder {
         node: &mut Node<'static, HostEnv>,
         clock: Clock,
         sockets: Vec<UdpPort>,
-    ) -> Result<(Vec<(Worker, UdpPort)>, Vec<Worker>), StartError> {
-        let mut places = Vec::new();
-        for socket in sockets {
+    ) -> Result<Vec<(Worker, UdpPort)>, StartError> {
+        let place = |socket| {
             let parts = HostEnv::parts().map_err(StartError::Random)?;
-            places.push((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket));
-        }
-        let workers = places.iter().map(|(worker, _)| worker.clone()).collect();
-        Ok((places, workers))
+            Ok((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket))
+        };
+        sockets.into_iter().map(place).collect()
     }
 
     /// The relay's key is the node's DHT key, so that is decided here.
@@ -325,8 +335,15 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let (dht_secret, lan_discovery) = (self.dht_secret.take(), self.lan_discovery);
-        let config = Config { dht_secret, info, udp: self.udp, lan_discovery, proxy, ..Config::new(secret, nospam) };
+        let config = Config {
+            dht_secret: self.dht_secret.take(),
+            info,
+            udp: self.udp,
+            lan_discovery: self.lan_discovery,
+            proxy,
+            hole_punching: self.hole_punching,
+            ..Config::new(secret, nospam)
+        };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {

@@ -9,8 +9,8 @@ use crate::snapshot::snapshot;
 use bluering_core::crypto::{Nospam, PublicKey, ToxId};
 use bluering_core::wire::NodeInfo;
 use bluering_core::{
-    AddFriendError, Connection, Endpoint, FriendId, MessageId, MessageKind, RelayHost, SendError, Stats, TooLong,
-    UserStatus,
+    AddFriendError, Connection, Endpoint, FriendId, MessageId, MessageKind, OwnAddress, RelayHost, SendError, Stats,
+    TooLong, UserStatus,
 };
 use smol::channel::{self, Receiver, Sender};
 use std::fmt;
@@ -66,6 +66,8 @@ pub struct Me {
     pub status: UserStatus,
     /// Whether friends can find us.
     pub connection: Connection,
+    /// Where several nodes see us, IPv4 first.
+    pub addresses: Vec<OwnAddress>,
 }
 
 /// How far a group of messages got.
@@ -122,6 +124,7 @@ impl Tox {
             status_message: room.node.status_message().to_vec(),
             status: room.node.status(),
             connection: room.node.connection(),
+            addresses: room.node.own_addresses().collect(),
         })
         .await
     }

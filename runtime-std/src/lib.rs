@@ -21,6 +21,7 @@
 //! |---|---|
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
+//! | `outside` | when the network changes, and when the machine has slept |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
 //! | `streams` | connections to TCP relays |
 //! | `relay` | the TCP relay, on threads of its own |
@@ -36,6 +37,7 @@ mod event;
 mod handle;
 mod lan;
 mod offload;
+mod outside;
 mod profile_store;
 mod proxy;
 mod relay;

@@ -2,6 +2,7 @@
 //! them, or the node's next deadline, calls. It never polls on a tick, and it allocates nothing per packet.
 
 use crate::env::unix_now;
+use crate::outside::Outside;
 use crate::profile_store::SaveError;
 use crate::relay::RelayGate;
 use crate::room::{Job, Outlet, Room};
@@ -50,6 +51,7 @@ pub struct Runner {
     pub(crate) timer: Timer,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) clock_at: Option<Instant>,
+    pub(crate) outside: Outside,
     /// The way to our TCP relay, if there is one.
     pub(crate) relay: Option<RelayGate>,
     /// Threads that receive beside us, if there are any.
@@ -77,6 +79,8 @@ pub(crate) enum Wake {
     /// All handles are gone.
     Orphaned,
     Saved(Result<(), SaveError>),
+    /// The system tells something.
+    Outside,
     Other,
 }
 
@@ -117,6 +121,7 @@ impl Runner {
             Wake::Job(job) => job(&mut self.room),
             Wake::Orphaned => self.room.stopping = true,
             Wake::Saved(result) => self.report(result),
+            Wake::Outside => self.look_outside(),
             Wake::Other => {}
         }
     }
@@ -190,6 +195,17 @@ impl Runner {
         true
     }
 
+    /// After a jump of the clock the wall clock is read anew, and the node sees for itself that it has slept.
+    pub(crate) fn look_outside(&mut self) {
+        if let Some(changed) = self.outside.hear() {
+            self.clock_at = None;
+            if changed.network {
+                let now = self.room.now();
+                self.room.node.handle_network_change(now);
+            }
+        }
+    }
+
     fn look_at_clocks(&mut self) {
         let (now, host_now) = (self.room.now(), Instant::now());
         if self.clock_at.is_none_or(|at| host_now.duration_since(at) >= CLOCK_EVERY) {
@@ -237,6 +253,9 @@ impl Runner {
     fn poll_wake(&mut self, cx: &mut Context<'_>, idle: Idle) -> Poll<Wake> {
         if let Poll::Ready(wake) = self.poll_told(cx, idle) {
             return Poll::Ready(wake);
+        }
+        if self.outside.poll(cx).is_ready() {
+            return Poll::Ready(Wake::Outside);
         }
         let awake = self.socket.as_ref().is_some_and(|socket| socket.poll_readable(cx).is_ready())
             || self.streams.poll_ready(cx).is_ready()

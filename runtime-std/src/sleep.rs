@@ -6,6 +6,7 @@ use crate::Runner;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
     use super::Runner;
+    use crate::outside::Outside;
     use crate::runner::Turn;
     use crate::socket::UdpPort;
     use crate::streams::Streams;
@@ -46,14 +47,24 @@ mod linux {
             Ok(Self { fd, rung: AtomicBool::new(false), sleeping: AtomicBool::new(false) })
         }
 
-        /// Sleeps until it is rung, a socket is ready, or `until`.
-        fn sleep(&self, socket: Option<&UdpPort>, streams: &mut Streams, writable: bool, until: Option<Instant>) {
+        /// Sleeps until it is rung, a socket is ready, the outside has something to tell (true), or `until`.
+        fn sleep(
+            &self,
+            socket: Option<&UdpPort>,
+            streams: &mut Streams,
+            outside: &Outside,
+            writable: bool,
+            until: Option<Instant>,
+        ) -> bool {
             self.sleeping.store(true, SeqCst);
+            let mut told = false;
             if !self.rung.load(SeqCst) {
                 let mut fds = Vec::with_capacity(FDS);
                 fds.push(PollFd::new(self.fd.as_fd(), PollFlags::POLLIN));
                 fds.extend(streams.sockets().map(|(socket, writable)| PollFd::new(socket.as_fd(), wanted(writable))));
-                let count = fds.len() - 1;
+                let streams_end = fds.len();
+                fds.extend(outside.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+                let outside_end = fds.len();
                 fds.extend(socket.map(|socket| PollFd::new(socket.socket().as_fd(), wanted(writable))));
                 let time = until.map(|at| TimeSpec::from_duration(until_then(at)));
                 // An interrupted sleep is a short sleep.
@@ -61,10 +72,12 @@ mod linux {
                 if fds[0].any() == Some(true) {
                     let _ = self.fd.read();
                 }
-                let found: Vec<_> = fds[1..=count].iter().map(is_ready).collect();
+                told = fds[streams_end..outside_end].iter().any(|fd| fd.any() == Some(true));
+                let found: Vec<_> = fds[1..streams_end].iter().map(is_ready).collect();
                 streams.found(found.into_iter());
             }
             self.sleeping.store(false, SeqCst);
+            told
         }
     }
 
@@ -99,7 +112,10 @@ mod linux {
                     Poll::Ready(wake) => self.woken(wake),
                     Poll::Pending => {
                         let alarm = self.alarm(idle);
-                        bell.sleep(self.socket.as_ref(), &mut self.streams, idle.transmit_blocked, alarm);
+                        let (socket, streams) = (self.socket.as_ref(), &mut self.streams);
+                        if bell.sleep(socket, streams, &self.outside, idle.transmit_blocked, alarm) {
+                            self.look_outside();
+                        }
                     }
                 }
             }

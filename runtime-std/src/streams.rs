@@ -259,15 +259,11 @@ fn end_of(error: &io::Error) -> StreamEnd {
     const NO_WAY: [ErrorKind; 3] =
         [ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable, ErrorKind::AddrNotAvailable];
     let kind = error.kind();
-    if kind == ErrorKind::ConnectionRefused {
-        StreamEnd::Refused
-    } else if kind == ErrorKind::TimedOut {
-        StreamEnd::TimedOut
-    } else if NO_WAY.contains(&kind) {
-        StreamEnd::Unreachable
-    } else {
-        StreamEnd::Ended
+    if NO_WAY.contains(&kind) {
+        return StreamEnd::Unreachable;
     }
+    let known = [(ErrorKind::ConnectionRefused, StreamEnd::Refused), (ErrorKind::TimedOut, StreamEnd::TimedOut)];
+    known.into_iter().find(|(of, _)| *of == kind).map_or(StreamEnd::Ended, |(_, end)| end)
 }
 
 /// How many bytes the kernel takes.

@@ -15,6 +15,8 @@
 //! cargo bench -p bluering-tests --features interop --no-fail-fast -- --quick    # without --quick: minutes, medians
 //! ```
 
+#[cfg(feature = "interop")]
+pub mod bad_relays;
 pub mod bench;
 #[cfg(feature = "interop")]
 pub mod crowd;
@@ -24,6 +26,7 @@ pub mod load;
 mod log;
 pub mod measure;
 mod name_server;
+mod nat_net;
 mod net;
 mod node;
 mod pair;
@@ -36,17 +39,19 @@ pub mod relay;
 #[cfg(feature = "interop")]
 pub mod sodium;
 pub mod table;
+pub mod watch;
 mod wire;
 
 pub use device::{Board, Clock, Device, Status, is_friend};
 pub use log::Heard;
 pub use name_server::NameServer;
+pub use nat_net::Translator;
 pub use net::Net;
 pub use node::Node;
 pub use pair::Pair;
 pub use peer::Peer;
 pub use programs::{Kind, in_path};
-pub use wire::{Internet, Wire, address6, router_of};
+pub use wire::{Internet, Lan, Wire, address6, router_of};
 
 use core::fmt;
 use std::io;

@@ -69,6 +69,9 @@ impl Net {
     /// # Errors
     /// Without iproute2.
     pub fn command_with(&self, program: &Path, files: &[(String, &str)]) -> Outcome<Command> {
+        if files.is_empty() {
+            return self.command(program);
+        }
         // `ip netns exec` gives each program mounts of its own.
         const OVERLAY: &str = "while [ \"$1\" != -- ]; do mount --bind \"$1\" \"$2\" || exit 1; shift 2; done\n\
                                shift; exec \"$@\"";
@@ -122,6 +125,13 @@ impl Net {
         let script: String =
             parameters.iter().map(|(path, value)| format!("echo {value} > /proc/sys/{path} || exit 1\n")).collect();
         self.pipe("sh", &[], &script)
+    }
+
+    /// What a program in here prints.
+    pub(crate) fn output(&self, program: &str, args: &[&str]) -> Outcome<String> {
+        let output = self.command(&in_path(program)?)?.args(args).output()?;
+        check(&format!("{program} {}", args.join(" ")), &output)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Runs a program in here to its end, with this input.

@@ -77,6 +77,20 @@ impl Node {
         }
     }
 
+    /// Starts one of ours that calls into its local network, and listens on all its addresses.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_calling(net: &Net) -> Outcome<Self> {
+        let (folder, port) = (TempDir::new()?, net.port());
+        let mut command = net.command(&bluering()?)?;
+        command.args(["node", "--lan-discovery", "--udp", &format!("0.0.0.0:{port}")]);
+        command.args(["--keys", &folder.file("keys")]);
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, None)?;
+        let (kind, host) = (Kind::Ours, net.address());
+        Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, _folder: folder })
+    }
+
     /// Starts `count` more of its kind that bootstrap from it, and have no relay. c-toxcore 0.2.18 needs such company:
     /// among fewer nodes and without a relay, two clients that both come back from their profiles do not meet again.
     ///
@@ -84,6 +98,17 @@ impl Node {
     /// When the program is missing or does not start.
     pub fn crowd(&self, net: &Net, count: usize) -> Outcome<Vec<Self>> {
         (0..count).map(|_| Self::start_from(net, self.kind, self)).collect()
+    }
+
+    /// Starts one on another host that bootstraps from `first`.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_after(first: &Self, net: &Net, kind: Kind) -> Outcome<Self> {
+        match kind {
+            Kind::Real => Self::start_real(net, None, Some(first)),
+            Kind::Ours => Self::start_ours(net, None, Some(first), &[]),
+        }
     }
 
     /// Starts one that listens as its configuration file says.
@@ -99,7 +124,7 @@ impl Node {
             Kind::Real => command.args(["--config", config, "--foreground", "--log-backend", "stdout"]),
             Kind::Ours => command.args(["node", "--config", config]),
         };
-        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, None)?;
         let host = net.address();
         Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, _folder: TempDir::new()? })
     }
@@ -172,7 +197,7 @@ impl Node {
         std::fs::write(&config, bootstrapd_config(net, &folder, port, tcp_port, from))?;
         let mut command = net.command(&in_path("tox-bootstrapd")?)?;
         command.args(["--config", &config, "--foreground", "--log-backend", "stdout"]);
-        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, from)?;
         Ok(Self {
             kind: Kind::Real,
             host: net.address(),
@@ -191,12 +216,13 @@ impl Node {
         command.args(["node", "--udp", &format!("{}:{port}", net.address()), "--keys", &folder.file("keys")]);
         command.args(tcp_port.iter().flat_map(|port| ["--tcp".into(), format!("{}:{port}", net.address())]));
         command.args(from.iter().flat_map(|node| ["--bootstrap".into(), node.address()])).args(options);
-        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port)?;
+        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, from)?;
         Ok(Self { kind: Kind::Ours, host: net.address(), host6: None, port, tcp_port, key, process, _folder: folder })
     }
 
-    /// Waits until the node has told its public key and listens.
-    fn run(mut child: Child, port: u16) -> Outcome<(Process, String)> {
+    /// Waits until the node has told its public key and listens. tox-bootstrapd tells that of the node which it
+    /// bootstraps from too.
+    fn run(mut child: Child, port: u16, from: Option<&Self>) -> Outcome<(Process, String)> {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let process = Process(child);
         let (sender, lines) = channel();
@@ -217,7 +243,7 @@ impl Node {
             let Ok(line) = lines.recv_timeout(KEY_TIMEOUT) else {
                 return Err(Failure(format!("the node told no public key but:\n{said}")));
             };
-            if let Some(key) = public_key_in(&line) {
+            if let Some(key) = public_key_in(&line).filter(|key| from.is_none_or(|from| from.key != *key)) {
                 wait_bound(process.0.id(), port)?;
                 return Ok((process, key));
             }

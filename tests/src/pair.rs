@@ -49,6 +49,20 @@ impl Pair {
         Ok(pair)
     }
 
+    /// Two friends in networks of their own, with arguments of their own, who are told of no node.
+    ///
+    /// # Errors
+    /// When they do not start, get connected or become friends.
+    pub fn friends_apart(a: (&Net, Kind, &[&str]), b: (&Net, Kind, &[&str])) -> Outcome<Self> {
+        let start = |(net, kind, args): (&Net, Kind, &[&str]), name| Peer::start(net, kind, name, args);
+        let (a, b) = (start(a, "alice")?, start(b, "bob")?);
+        a.online()?;
+        b.online()?;
+        let mut pair = Self { a, b, b_at_a: 0, a_at_b: 0, node: String::new(), folder: TempDir::new()? };
+        pair.befriend()?;
+        Ok(pair)
+    }
+
     /// As [`Self::online`], and makes them friends.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::{Failure, Kind, Net, Outcome, Process, ensure};
 use core::time::Duration;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::process::{ChildStdin, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -35,8 +35,30 @@ impl Peer {
     /// # Errors
     /// When the program is missing, ends or says nothing.
     pub fn start(net: &Net, kind: Kind, name: &str, args: &[&str]) -> Outcome<Self> {
+        Self::start_with(net, &[], kind, name, args)
+    }
+
+    /// The same, with other files in place of the system's (see [`Net::command_with`]).
+    ///
+    /// # Errors
+    /// When the program is missing, ends or says nothing.
+    pub fn start_with(net: &Net, files: &[(String, &str)], kind: Kind, name: &str, args: &[&str]) -> Outcome<Self> {
         let (program, first_args) = kind.client()?;
+        Self::run(net.command_with(&program, files)?, kind, first_args, name, args)
+    }
+
+    /// Starts a client of c-toxcore with another libtoxcore than the system's.
+    ///
+    /// # Errors
+    /// When the program or the library is missing, ends or says nothing.
+    pub fn start_with_library(net: &Net, library: &str, name: &str, args: &[&str]) -> Outcome<Self> {
+        let (program, first_args) = Kind::Real.client()?;
         let mut command = net.command(&program)?;
+        command.env("TOXPEER_LIB", library);
+        Self::run(command, Kind::Real, first_args, name, args)
+    }
+
+    fn run(mut command: Command, kind: Kind, first_args: &[&str], name: &str, args: &[&str]) -> Outcome<Self> {
         command.args(first_args).args(["--name", name]).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();

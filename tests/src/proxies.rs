@@ -7,6 +7,8 @@ use bluering_core::Endpoint;
 use bluering_core::relay::proxy::{OUTPUT_MAX, Proxy, ProxyClient, ProxyKind, ProxyState, ProxyTrouble, Target};
 use core::net::IpAddr;
 use core::time::Duration;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -27,7 +29,9 @@ pub const STRICT_PORT: u16 = 443;
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a proxy may think.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a proxy may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A proxy of Debian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +72,21 @@ impl ProxyServer {
     /// # Errors
     /// When the program is missing or does not start.
     pub fn start(net: &Net, program: ProxyProgram, rules: Rules, files: &[(String, &str)]) -> Outcome<Self> {
-        let (folder, host, port) = (TempDir::new()?, net.address(), net.port());
+        Self::start_at(net, net.port(), program, rules, files)
+    }
+
+    /// The same, at this port.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_at(
+        net: &Net,
+        port: u16,
+        program: ProxyProgram,
+        rules: Rules,
+        files: &[(String, &str)],
+    ) -> Outcome<Self> {
+        let (folder, host) = (TempDir::new()?, net.address());
         let (config, mut files) = (folder.file("config"), files.to_vec());
         let (name, args) = match program {
             ProxyProgram::Microsocks => ("microsocks", microsocks(host, port, rules)?),
@@ -129,11 +147,41 @@ impl ProxyServer {
         Proxy::new(self.kind(), self.at, Some((USER.as_bytes(), password.as_bytes()))).expect("good credentials")
     }
 
+    /// As the command line of a client takes it, with this before the host: nothing, or `USER:PASSWORD@`.
+    #[must_use]
+    pub fn url(&self, who: &str) -> String {
+        let kind = match self.kind() {
+            ProxyKind::Socks5 => "socks5",
+            ProxyKind::Http => "http",
+        };
+        format!("{kind}://{who}{}", self.at)
+    }
+
     /// What happened to it, with what it said last.
     #[must_use]
     pub fn quote(&self, what: &str) -> String {
         let said = self.log.quote(self.started, |heard| heard.text("text").to_string());
         format!("{:?} {what}; its last lines:{said}", self.program)
+    }
+}
+
+impl Drop for ProxyServer {
+    /// Ends it and its children: those of dante serve open streams to their end, and listen, after dante itself has
+    /// ended.
+    fn drop(&mut self) {
+        let pid = self.process.0.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children: Vec<i32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+        let tell = |pid, signal| {
+            // Whoever cannot be told has ended already.
+            let _ = kill(Pid::from_raw(pid), signal);
+        };
+        tell(pid.cast_signed(), Signal::SIGTERM);
+        let start = Instant::now();
+        while matches!(self.process.0.try_wait(), Ok(None)) && start.elapsed() < STOP_TIMEOUT {
+            thread::sleep(Duration::from_millis(5));
+        }
+        children.into_iter().for_each(|child| tell(child, Signal::SIGKILL));
     }
 }
 
@@ -174,7 +222,7 @@ pub fn dial(proxy: &Proxy<'_>, target: &Target<'_>) -> Outcome<Result<TcpStream,
                 let used = client.input(&buf[..len]).used;
                 socket.read_exact(&mut buf[..used])?;
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(Err(ProxyTrouble::Down)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(Err(client.timed_out())),
             Err(_) => return Ok(Err(client.ended())),
         }
     }
@@ -193,7 +241,7 @@ fn microsocks(host: IpAddr, port: u16, rules: Rules) -> Outcome<Vec<String>> {
 fn tinyproxy(host: IpAddr, port: u16, rules: Rules) -> String {
     let rules = match rules {
         Rules::Open => String::new(),
-        Rules::Users => format!("BasicAuth \"{USER}\" \"{PASSWORD}\"\n"),
+        Rules::Users => format!("BasicAuth {USER} {PASSWORD}\n"),
         Rules::Strict => format!("ConnectPort {STRICT_PORT}\n"),
     };
     format!("Listen {host}\nPort {port}\nTimeout 600\nMaxClients 100\nLogLevel Info\n{rules}")
@@ -203,11 +251,11 @@ fn dante(host: IpAddr, port: u16, rules: Rules) -> String {
     let method = if rules == Rules::Users { "username" } else { "none" };
     let to_port = if rules == Rules::Strict { format!(" port = {STRICT_PORT}") } else { String::new() };
     format!(
-        "logoutput: stderr\ninternal: {host} port = {port}\nexternal: {host}\nexternal.rotation: same-same\n\
+        "logoutput: stderr\ninternal: {host} port = {port}\nexternal: {host}\nexternal.rotation: none\n\
          clientmethod: none\nsocksmethod: {method}\n\
          user.privileged: root\nuser.unprivileged: nobody\n\
-         client pass {{ from: 0/0 to: 0/0 log: error }}\n\
-         socks pass {{ from: 0/0 to: 0/0{to_port} protocol: tcp command: connect log: error }}\n"
+         client pass {{\n from: 0/0 to: 0/0\n log: error\n}}\n\
+         socks pass {{\n from: 0/0 to: 0/0{to_port}\n protocol: tcp\n command: connect\n log: error\n}}\n"
     )
 }
 

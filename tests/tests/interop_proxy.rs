@@ -163,7 +163,7 @@ fn a_proxy_that_is_down_and_one_of_another_kind() -> Outcome {
     for program in [Microsocks, Dante, Tinyproxy] {
         let server = ProxyServer::start(&net, program, Rules::Open, &[])?;
         let found = trouble(&net, other(&server), to)?;
-        let told = found == ProxyTrouble::NotAProxy || found == ProxyTrouble::Refused(Refusal::Closed);
+        let told = [ProxyTrouble::NotAProxy, ProxyTrouble::Refused(Refusal::Closed)].contains(&found);
         ensure(told && found.to_string().contains("check its kind"), || server.quote(&format!("says {found:?}")))?;
         let gone = server.proxy();
         drop(server);

@@ -31,6 +31,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(8);
 const ALIVE_EARLY: Duration = Duration::from_secs(2);
 /// Our DHT key is told through the DHT this often while a friend is offline (`onion_client.h`).
 const DHT_ANNOUNCE_EVERY: Duration = Duration::from_secs(20);
+/// The same after we have moved.
+const DHT_ANNOUNCE_SOON: Duration = Duration::from_millis(400);
 /// Through so many nodes near the friend's DHT key.
 pub(crate) const DHT_ANNOUNCE_ROUTES: u8 = 2;
 /// A session that could not be opened is tried again after this time while the friend's DHT node answers.
@@ -415,9 +417,18 @@ impl Friend {
         self.near = true;
     }
 
-    /// The friend's DHT node answers no more.
+    /// The friend's DHT node answers no more; when it does again, nothing is waited for.
     pub(crate) const fn lost_sight(&mut self) {
         self.near = false;
+        self.reopen_at = Instant::ZERO;
+    }
+
+    /// We may be somewhere else. The friend is told to look for us again, at once through nodes that are known to live
+    /// and soon through those that then turn out to.
+    pub(crate) fn start_over(&mut self, now: Instant) {
+        self.reopen_at = Instant::ZERO;
+        self.dht_announce_routes = DHT_ANNOUNCE_ROUTES;
+        self.dht_announce_at = self.dht_announce_at.min(now + DHT_ANNOUNCE_SOON);
     }
 
     /// How relays reach the friend has changed. A session through them is opened after a `head_start` of UDP.

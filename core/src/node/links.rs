@@ -329,8 +329,9 @@ impl<'s, E: Env> Node<'s, E> {
         if friend.dht_key == dht_key
             && let Some(search) = friend.search
         {
+            // A friend who tells it again does not hear us, whatever we think of the session.
+            self.dht.reheat(now, search);
             if friend.session.is_none() {
-                self.dht.reheat(now, search);
                 friend.reached(now, Reach::None, Duration::ZERO);
                 self.relays.tell_peer(id.index());
             }
@@ -434,6 +435,12 @@ impl<'s, E: Env> Node<'s, E> {
                     self.relays.tell_peer(owner);
                     self.onion.node_left(now, &friend.dht_key);
                     self.onion.set_friend_online(now, owner, false);
+                }
+            }
+            SessionNote::Moved { id, owner } => {
+                let friend = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id));
+                if let Some((friend, at)) = friend.zip(from) {
+                    self.dht.ask(now, NodeInfo { key: friend.dht_key, at }, friend.dht_key);
                 }
             }
             SessionNote::Lossy { .. } => unreachable!("only a frame brings one, and it is kept there"),

@@ -10,6 +10,7 @@ mod links;
 mod occupancy;
 mod profile;
 mod relays;
+mod roam;
 mod services;
 #[cfg(feature = "alloc")]
 mod shard;
@@ -17,7 +18,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-pub use crate::dht::BootstrapInfo;
+pub use crate::dht::{BootstrapInfo, OwnAddress};
 pub use crate::friend::{AddFriendError, FriendId};
 pub use crate::messenger::{SendError, TooLong};
 pub use commands::FriendInfo;
@@ -72,13 +73,17 @@ pub struct Config<'s> {
     pub udp: bool,
     /// All connections go through this proxy; UDP cannot, so there is none.
     pub proxy: Option<&'s Proxy<'s>>,
+    /// Whether to punch holes into address translators towards friends, which may take some packets to ports where
+    /// nobody listens.
+    pub hole_punching: bool,
 }
 
 impl Config<'_> {
-    /// A client with UDP, and without LAN discovery.
+    /// A client with UDP and hole punching, and without LAN discovery.
     #[must_use]
     pub const fn new(secret: SecretKey, nospam: Nospam) -> Self {
-        Self { secret, nospam, dht_secret: None, info: None, lan_discovery: false, udp: true, proxy: None }
+        let (dht_secret, info, lan_discovery) = (None, None, false);
+        Self { secret, nospam, dht_secret, info, lan_discovery, udp: true, proxy: None, hole_punching: true }
     }
 }
 
@@ -212,6 +217,8 @@ pub struct Node<'s, E: Env> {
     persist: bool,
     /// Shut down: no session begins any more.
     closing: bool,
+    /// Until when the driver was told to sleep; far later, the machine has slept.
+    alarm: Instant,
     /// Which machine encodes first: they take turns.
     turn: u8,
     /// Place of the friend who had the last event.
@@ -225,6 +232,7 @@ struct Ways<'s> {
     udp: bool,
     lan_discovery: bool,
     proxy: Option<&'s Proxy<'s>>,
+    hole_punching: bool,
 }
 
 /// What [`Node::poll_event`] has lent out; taken back at the next call.
@@ -285,8 +293,8 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        let udp = config.udp && config.proxy.is_none();
-        let ways = Ways { udp, lan_discovery: config.lan_discovery, proxy: config.proxy };
+        let Config { lan_discovery, proxy, hole_punching, .. } = config;
+        let ways = Ways { udp: config.udp && proxy.is_none(), lan_discovery, proxy, hole_punching };
         Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }
 
@@ -306,7 +314,14 @@ impl<'s, E: Env> Node<'s, E> {
         let [key_seed, dht_seed] = seeds;
         let law = Law::new(E::RELAYS && !storage.relays.is_empty());
         let mut node = Self {
-            dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
+            dht: Dht::new(
+                storage.close,
+                storage.searches,
+                storage.candidates,
+                (storage.punches, ways.hole_punching),
+                info,
+                dht_seed,
+            ),
             relay: OnionRelay::new(rng),
             relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, ways.proxy),
             store: AnnounceStore::new(storage.announced, storage.group_peers, rng),
@@ -336,6 +351,7 @@ impl<'s, E: Env> Node<'s, E> {
             telling: false,
             persist: false,
             closing: false,
+            alarm: Instant::FAR,
             turn: 0,
             event_turn: 0,
             lent: Lent::Nothing,
@@ -351,6 +367,7 @@ impl<'s, E: Env> Node<'s, E> {
     /// Handles a received datagram: decrypts it in place, and answers it in place at most once.
     pub fn handle_datagram(&mut self, now: Instant, frame: &mut Frame<'_>) -> Disposition {
         self.shared.advance(now);
+        self.notice_sleep();
         self.shared.stats.datagrams_in += 1;
         let disposition = if self.udp { self.dispatch(frame) } else { Disposition::Dropped(DropReason::Disabled) };
         self.after_relays();
@@ -392,7 +409,9 @@ impl<'s, E: Env> Node<'s, E> {
         if core::mem::take(&mut self.persist) {
             return Some(Action::Persist);
         }
-        if let Some(call) = self.lan.poll(self.shared.now, self.shared.me.dht.public) {
+        if E::LAN_DISCOVERY
+            && let Some(call) = self.lan.poll(self.shared.now, self.shared.me.dht.public)
+        {
             return Some(Action::LanDiscovery(call));
         }
         if E::RELAYS
@@ -478,10 +497,11 @@ impl<'s, E: Env> Node<'s, E> {
             self.onion.deadline(),
             self.sessions.deadline(),
             self.friends.deadline(),
-            self.lan.deadline(),
+            self.lan.deadline().filter(|_| E::LAN_DISCOVERY),
         ];
         let rest = rest.into_iter().fold(None, Deadline::earliest);
         self.law.rest(rest);
+        self.alarm = rest.map_or(Instant::FAR, |rest| rest.at);
         rest
     }
 
@@ -515,6 +535,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn input(&mut self, now: Instant) {
         self.shared.advance(now);
         self.law.input();
+        self.notice_sleep();
     }
 
     /// What is done for others alone (relaying, storing, most answers of the DHT) is no input by the law: nothing of
@@ -528,7 +549,7 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::NODES_RESPONSE
             | kind::DHT_REQUEST
             | kind::BOOTSTRAP_INFO => self.on_dht(frame),
-            kind::LAN_DISCOVERY => self.on_lan_discovery(frame),
+            kind::LAN_DISCOVERY if E::LAN_DISCOVERY => self.on_lan_discovery(frame),
             kind::COOKIE_REQUEST => self.on_session(frame),
             kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
                 self.law.input();

@@ -4,7 +4,7 @@ use super::FriendId;
 use crate::announcements::Announcement;
 use crate::budget::Source;
 use crate::crypto::PublicKey;
-use crate::dht::{Candidate, NodeEntry, Search};
+use crate::dht::{Candidate, NodeEntry, Punch, Search};
 use crate::friend::{BLOCKED_KEY_VACANT, Friend, IncomingRequest};
 use crate::messenger::SelfText;
 use crate::onion::{Announced, GroupPeer, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
@@ -18,6 +18,7 @@ use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 /// |---|---|
 /// | close list | a node that no longer answers makes room, else the one with the least use for its bucket stays out |
 /// | candidates, onion requests | the oldest makes room |
+/// | punches | a friend who has given no sign of life for 20 s makes room |
 /// | announcements of others, DHT announcements | the farthest from our DHT key makes room for a closer one |
 /// | group announcements | the oldest makes room; of a group with 16 peers, the oldest of these |
 /// | friends, blocked keys | the command fails with `Full` |
@@ -32,6 +33,7 @@ pub struct Storage<'s> {
     pub(super) close: Mem<'s, NodeEntry>,
     pub(super) searches: Slots<'s, Search>,
     pub(super) candidates: Mem<'s, Candidate>,
+    pub(super) punches: Mem<'s, Punch>,
     pub(super) announced: Slots<'s, Announced>,
     pub(super) group_peers: Slots<'s, GroupPeer>,
     pub(super) announcements: Slots<'s, Announcement>,
@@ -119,6 +121,10 @@ impl Limits {
 
 /// Places of small tables that do not depend on the limits.
 const CANDIDATES: usize = 16;
+/// Friends behind address translators who are sought at the same time.
+const PUNCHES: usize = 1;
+#[cfg(feature = "alloc")]
+const PUNCHES_ROOMY: usize = 16;
 const PATH_NODES: usize = 16;
 /// Half of them for ourselves, half for friends.
 const PATHS: usize = 8;
@@ -179,6 +185,7 @@ impl Storage<'static> {
             close: filled(limits.nodes, || NodeEntry::VACANT),
             searches: Slots::<Search>::boxed(limits.friends + EXTRA_SEARCHES),
             candidates: filled(roomy(CANDIDATES), || Candidate::VACANT),
+            punches: filled(if limits.nodes > 64 { PUNCHES_ROOMY } else { PUNCHES }, || Punch::VACANT),
             announced: Slots::<Announced>::boxed(limits.announces),
             group_peers: Slots::<GroupPeer>::boxed(limits.group_peers),
             announcements: Slots::<Announcement>::boxed(limits.announcements),
@@ -220,6 +227,7 @@ pub struct StaticStorage<
     close: [NodeEntry; NODES],
     searches: [Slot<Search>; SEARCHES],
     candidates: [Candidate; CANDIDATES],
+    punches: [Punch; PUNCHES],
     announced: [Slot<Announced>; ANNOUNCES],
     path_nodes: [PathNode; PATH_NODES],
     paths: [Path; PATHS],
@@ -251,6 +259,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             close: [const { NodeEntry::VACANT }; NODES],
             searches: [const { Slot::VACANT }; SEARCHES],
             candidates: [const { Candidate::VACANT }; CANDIDATES],
+            punches: [const { Punch::VACANT }; PUNCHES],
             announced: [const { Slot::VACANT }; ANNOUNCES],
             path_nodes: [const { PathNode::VACANT }; PATH_NODES],
             paths: [const { Path::VACANT }; PATHS],
@@ -283,6 +292,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             close: Mem::Borrowed(&mut self.close),
             searches: Slots::new(&mut self.searches),
             candidates: Mem::Borrowed(&mut self.candidates),
+            punches: Mem::Borrowed(&mut self.punches),
             announced: Slots::new(&mut self.announced),
             group_peers: Slots::new(&mut []),
             announcements: Slots::new(&mut []),

@@ -33,7 +33,7 @@ fn start(seed: u8, storage: Storage<'_>) -> Node<'_, TestEnv> {
 #[test]
 fn the_node_itself_is_small() {
     let size = size_of::<Node<'static, TestEnv>>() - size_of::<chacha20::ChaCha12Rng>();
-    assert!(size <= 3000, "{size} bytes: constructors copy it through the stack");
+    assert!(size <= 3260, "{size} bytes: constructors copy it through the stack");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn capacities(node: &Node<'_, TestEnv>) -> Vec<usize> {
 #[test]
 fn occupancy_tells_the_capacities() {
     with_node(1, |node| {
-        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 60, 8, 0, 0, 0]);
+        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 60, 8, 0, 0, 0, 1]);
         let names: Vec<_> = node.occupancy().tables().iter().map(|table| table.name).collect();
         assert_eq!((names[0], names[7], names[14]), ("close list", "onion self nodes", "blocks"));
         assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1), "{names:?}");

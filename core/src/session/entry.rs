@@ -391,6 +391,26 @@ impl Session {
         }
     }
 
+    /// The peer is sent something at once, and then all tries again.
+    pub(crate) fn probe(&mut self, now: Instant) {
+        self.ways.moved(now);
+        match &mut self.state {
+            State::CookieRequesting(opening) | State::HandshakeSent(opening) | State::NotConfirmed { opening, .. } => {
+                // Without an address there is nobody to be sent to.
+                if self.endpoint.is_usable() {
+                    opening.restart(now);
+                }
+            }
+            State::Established(live) => live.probe(now),
+            State::Closing(_) | State::Drained(_) | State::Gone => {}
+        }
+    }
+
+    /// Whether the packet heard last was sent after all others: where it came from, the peer is now.
+    pub(crate) fn heard_newest(&self) -> bool {
+        self.established().is_some_and(Live::heard_newest)
+    }
+
     /// Whether it is established, but nothing was heard directly for `span`.
     pub(crate) fn is_silent(&self, now: Instant, span: Duration) -> bool {
         self.established().is_some() && now.reached(self.ways.heard(), span)

@@ -208,6 +208,18 @@ impl Live {
         timers.into_iter().fold((Instant::FAR, Why::SessionTimeout), |a, b| if b.0 < a.0 { b } else { a })
     }
 
+    /// Asks the peer for a sign of life at once, and again and again: it may have to learn where we are now.
+    pub(crate) fn probe(&mut self, now: Instant) {
+        self.keeps = 0;
+        self.keep_at = now + KEEPALIVE_FIRST;
+        self.want_request = true;
+    }
+
+    /// Whether the packet heard last was sent after all others that were heard.
+    pub(crate) const fn heard_newest(&self) -> bool {
+        self.cipher.is_newest()
+    }
+
     #[cfg(test)]
     pub(crate) const fn heard(&self) -> Instant {
         self.heard

@@ -58,6 +58,8 @@ pub(crate) enum SessionNote {
     Closed { id: SessionId, owner: usize },
     /// A lossy packet, id byte first, in the buffer of the frame just handled.
     Lossy { id: SessionId, owner: usize, data: Range<usize> },
+    /// The peer is at another address now: where the frame just handled came from.
+    Moved { id: SessionId, owner: usize },
 }
 
 /// Why nothing was queued.
@@ -160,6 +162,17 @@ impl<'s> Sessions<'s> {
         }
         session.endpoint = endpoint;
         self.touch(now, id);
+    }
+
+    /// We may be somewhere else: the peers of all sessions are sent something from there.
+    pub(crate) fn probe_all(&mut self, now: Instant) {
+        for index in 0..self.table.extent() {
+            let Some(id) = self.table.id_at(index) else { continue };
+            if let Some(session) = self.table.get_mut(id) {
+                session.probe(now);
+            }
+            self.touch(now, id);
+        }
     }
 
     /// Ends a session without a note. If it is established, the peer is told. All blocks are given back at once.
@@ -535,15 +548,23 @@ impl<'s> Sessions<'s> {
     ) -> Result<Option<SessionNote>, DropReason> {
         self.starved |= matches!(heard, Err(DropReason::NoRoom));
         let Some(session) = self.table.get_mut(id) else { return Ok(None) };
+        // What somebody held back, or sends again, moves nobody.
+        let has_moved = from.is_some_and(|from| session.endpoint != from) && session.heard_newest();
         if let Some(from) = from {
             self.hints[hint(&from)] = id.index() as u16;
-            session.endpoint = from;
-            if matches!(heard, Ok(_) | Err(DropReason::NoRoom)) && session.heard_direct(cx.now) {
+            if has_moved {
+                session.endpoint = from;
+            }
+            let is_direct = session.endpoint == from && matches!(heard, Ok(_) | Err(DropReason::NoRoom));
+            if is_direct && session.heard_direct(cx.now) {
                 self.ways_changed = true;
             }
         }
         let owner = session.owner as usize;
         let note = match heard {
+            Ok(Heard::Nothing) if has_moved && session.pending == Pending::Nothing => {
+                Ok(Some(SessionNote::Moved { id, owner }))
+            }
             Ok(Heard::Nothing) => Ok(None),
             // A note of a change of state goes first; a lossy packet may be lost.
             Ok(Heard::Lossy(_)) if session.pending != Pending::Nothing => Ok(None),

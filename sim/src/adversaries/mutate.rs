@@ -92,7 +92,7 @@ const CHANGES: [Change; 9] = [
     Change::Join,
 ];
 
-const KINDS: [u8; 22] = [
+const KINDS: [u8; 31] = [
     kind::PING_REQUEST,
     kind::PING_RESPONSE,
     kind::NODES_REQUEST,
@@ -115,6 +115,15 @@ const KINDS: [u8; 22] = [
     kind::ONION_RESPONSE_3,
     kind::ONION_RESPONSE_2,
     kind::ONION_RESPONSE_1,
+    kind::FORWARD_REQUEST,
+    kind::FORWARDING,
+    kind::FORWARD_REPLY,
+    kind::DATA_SEARCH_REQUEST,
+    kind::DATA_SEARCH_RESPONSE,
+    kind::DATA_RETRIEVE_REQUEST,
+    kind::DATA_RETRIEVE_RESPONSE,
+    kind::STORE_ANNOUNCE_REQUEST,
+    kind::STORE_ANNOUNCE_RESPONSE,
 ];
 
 /// A field and where it lies.

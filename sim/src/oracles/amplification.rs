@@ -4,7 +4,8 @@
 //! its datagrams. Two bounds hold:
 //!
 //! - What answers a datagram at once is a single datagram, at most 2.6 times as long. The worst case is a nodes request
-//!   (113 bytes), which is answered with four IPv6 nodes (286 bytes, 2.53 times).
+//!   (113 bytes), which is answered with four IPv6 nodes (286 bytes, 2.53 times). A search for a DHT announcement (113
+//!   bytes, perhaps in a packet 0x91) is answered with a hash and an auth besides (384 bytes): the protocol's own 3.4.
 //! - All that goes to an address of an adversary, over the whole run, is at most four times what came from there
 //!   and 4 KiB: besides the answer to a nodes request, the node may want to get to know a newcomer (a ping of 82
 //!   bytes). That ends when something from the address was consumed that only an addressee can send: an answer, or a
@@ -23,6 +24,8 @@ const FACTOR: u64 = 4;
 const SLACK: u64 = 4096;
 /// Tenths of a datagram's length that its immediate answer may have.
 const REPLY_TENTHS: usize = 26;
+/// The same for the search of a DHT announcement.
+const SEARCH_TENTHS: usize = 34;
 
 /// Watches immediate answers, and the accounts of adversaries' addresses.
 #[derive(Debug, Default)]
@@ -114,7 +117,11 @@ impl Oracle for Amplification {
         match seen {
             Observation::Handled { host, packet, disposition, reply } => {
                 self.pending = reply.map(|reply| (*host, packet.id, reply.len()));
-                if let Some(reply) = reply.filter(|reply| reply.len() * 10 > packet.bytes.len() * REPLY_TENTHS) {
+                let tenths = match packet.bytes.first() {
+                    Some(&(kind::DATA_SEARCH_REQUEST | kind::FORWARDING)) => SEARCH_TENTHS,
+                    Some(_) | None => REPLY_TENTHS,
+                };
+                if let Some(reply) = reply.filter(|reply| reply.len() * 10 > packet.bytes.len() * tenths) {
                     let (got, gave) = (packet.bytes.len(), reply.len());
                     let kind = packet.bytes.first().copied().unwrap_or_default();
                     let what = format!("{got} bytes of kind {kind:02x} from {} get {gave} back", packet.source);

@@ -39,7 +39,7 @@ impl Class {
 pub struct Kind(u8);
 
 /// First byte, name, class; in the order of classes.
-const KINDS: [(u8, &str, Class); 23] = [
+const KINDS: [(u8, &str, Class); 32] = [
     (kind::PING_REQUEST, "ping request", Class::Dht),
     (kind::PING_RESPONSE, "ping response", Class::Dht),
     (kind::NODES_REQUEST, "nodes request", Class::Dht),
@@ -58,6 +58,15 @@ const KINDS: [(u8, &str, Class); 23] = [
     (kind::ONION_DATA_RESPONSE, "onion data response", Class::Announce),
     (kind::GROUP_ANNOUNCE_REQUEST, "group announce request", Class::Announce),
     (kind::GROUP_ANNOUNCE_RESPONSE, "group announce response", Class::Announce),
+    (kind::FORWARD_REQUEST, "forward request", Class::Announce),
+    (kind::FORWARDING, "forwarding", Class::Announce),
+    (kind::FORWARD_REPLY, "forward reply", Class::Announce),
+    (kind::DATA_SEARCH_REQUEST, "data search request", Class::Announce),
+    (kind::DATA_SEARCH_RESPONSE, "data search response", Class::Announce),
+    (kind::DATA_RETRIEVE_REQUEST, "data retrieve request", Class::Announce),
+    (kind::DATA_RETRIEVE_RESPONSE, "data retrieve response", Class::Announce),
+    (kind::STORE_ANNOUNCE_REQUEST, "store announce request", Class::Announce),
+    (kind::STORE_ANNOUNCE_RESPONSE, "store announce response", Class::Announce),
     (kind::COOKIE_REQUEST, "cookie request", Class::Session),
     (kind::COOKIE_RESPONSE, "cookie response", Class::Session),
     (kind::CRYPTO_HANDSHAKE, "crypto handshake", Class::Session),

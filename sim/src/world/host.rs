@@ -98,6 +98,8 @@ pub(super) struct NodeHost {
     pub(super) persists: u32,
     /// The application reads events.
     pub(super) reading: bool,
+    /// It was moved in its sleep.
+    pub(super) moved: bool,
     /// The relay in the same process.
     pub(super) relay: Option<Box<RelayHost>>,
 }

@@ -116,6 +116,7 @@ impl<T: Tap> World<T> {
             heard: Vec::new(),
             persists: 0,
             reading: true,
+            moved: false,
             relay: None,
         }));
         if let Some(limits) = relay {
@@ -224,6 +225,11 @@ impl<T: Tap> World<T> {
             }
             let local = node.running.local(now);
             node.node.handle_clock(local, unix(now, clock));
+            // A sleep that the clock has counted is noticed by the node, but not a move in a short one.
+            if !counted || node.moved {
+                node.moved = false;
+                node.node.handle_network_change(local);
+            }
         }
         self.changed(id, Change::Resumed);
         self.thaw_streams(id);
@@ -263,11 +269,12 @@ impl<T: Tap> World<T> {
         self.pump(id, true);
     }
 
-    /// Moves a host to another place: new addresses, nobody is told. Its streams end, as with an interface that goes
-    /// down.
+    /// Moves a host to another place: new addresses. Its node is told, as an operating system does, and its streams end,
+    /// as with an interface that goes down; nobody else is told.
     pub fn move_to(&mut self, id: HostId, place: &Place) {
         self.relocate(id, place);
         self.lose_streams(id);
+        self.tell_of_move(id);
         self.start_again(id);
     }
 
@@ -286,6 +293,17 @@ impl<T: Tap> World<T> {
         }
         self.changed(id, Change::Moved);
         self.pump(id, true);
+    }
+
+    /// The operating system tells a node that its address is new, or will when it wakes.
+    fn tell_of_move(&mut self, id: HostId) {
+        let (now, is_awake) = (self.now, self.is_awake(id));
+        let Some(node) = self.hosts[id as usize].node_mut() else { return };
+        node.moved = !is_awake;
+        if is_awake {
+            node.node.handle_network_change(node.running.local(now));
+            self.pump(id, true);
+        }
     }
 
     /// Lets a host meddle with what it passes on for others, or stops it.

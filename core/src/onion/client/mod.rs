@@ -183,6 +183,15 @@ impl<'s> OnionClient<'s> {
         }
     }
 
+    /// We may be somewhere else, where answers to what we asked do not reach us: everything is asked anew, and nobody is
+    /// blamed.
+    pub(crate) fn start_over(&mut self, now: Instant) {
+        self.requests.clear();
+        self.announcement.way_changed(now);
+        self.friends.iter_mut().filter(|friend| friend.is_searched()).for_each(|friend| friend.start_over(now));
+        (self.round_wake, self.pathless_until) = (now, Instant::ZERO);
+    }
+
     /// A configured node, used until a live one is known.
     pub(crate) fn add_bootstrap(&mut self, node: NodeInfo) {
         self.nodes.add_bootstrap(node);

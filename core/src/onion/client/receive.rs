@@ -62,7 +62,9 @@ impl<'s> OnionClient<'s> {
         self.trip.sample(cx.now.since(asked.since()));
         self.paths.succeeded(cx.now, &mut self.nodes, asked.path);
         self.nodes.clear(cx.now, &asked.node().at);
-        self.nodes.add(cx.now, asked.node());
+        if asked.node().key != cx.me.dht.public {
+            self.nodes.add(cx.now, asked.node());
+        }
     }
 
     fn on_own<E: Env>(&mut self, cx: &Cx<'_, 's, E>, asked: &Pending, stored: Stored) {
@@ -99,7 +101,8 @@ impl<'s> OnionClient<'s> {
     }
 
     /// Nodes that the answer names are asked if they improve the list, as far as the pace allows. Local ones count only
-    /// when they come from a local relay.
+    /// when they come from a local relay. In a network of two it is our own node that holds a friend's announcement:
+    /// there it is asked too, through the other.
     pub(super) fn ask_further<E: Env>(
         &mut self,
         cx: &Cx<'_, 's, E>,
@@ -107,9 +110,11 @@ impl<'s> OnionClient<'s> {
         nodes: PackedNodes<'_>,
         from: &Endpoint,
     ) {
+        let friend_of_two = asked.owner() != Owner::Ourselves && !self.nodes.has_other(&asked.node().at);
         for node in nodes.udp() {
             let reachable = node.at.is_usable() && (from.is_lan() || !node.at.is_lan());
-            if !reachable || node.key == cx.me.dht.public || self.requests.is_known(asked.owner(), &node.key) {
+            let excluded = node.key == cx.me.dht.public && !friend_of_two;
+            if !reachable || excluded || self.requests.is_known(asked.owner(), &node.key) {
                 continue;
             }
             if self.wants(&cx.me.long_term.public, asked.owner(), &node.key)

@@ -219,6 +219,16 @@ impl<'s> RelayClient<'s> {
         }
     }
 
+    /// We may be somewhere else: connections from where we were are dead, and that some failed there means nothing.
+    pub(crate) fn start_over(&mut self, now: Instant) {
+        for place in 0..self.relays.len() {
+            self.hang_up(place);
+            self.disconnect(place);
+            self.relays[place].fails = 0;
+        }
+        self.choose(now);
+    }
+
     /// A stream that was blocked can send again.
     pub(crate) fn ready(&mut self, id: StreamId) {
         if let Some(place) = self.find(id) {
@@ -284,9 +294,12 @@ impl<'s> RelayClient<'s> {
             } else if relay.stage == Stage::Waiting {
                 relay.stage = Stage::Idle;
             } else {
-                if self.proxy.is_some() && matches!(relay.stage, Stage::Opening | Stage::Proxying) {
-                    self.in_trouble(Some(ProxyTrouble::Down));
-                }
+                let trouble = match &relay.line {
+                    Line::Proxy(client) => Some(client.timed_out()),
+                    Line::None => (self.proxy.is_some() && relay.stage == Stage::Opening).then_some(ProxyTrouble::Down),
+                    Line::Greeting(_) | Line::Channel(_) => None,
+                };
+                self.in_trouble(trouble);
                 self.fail(now, place);
             }
         }

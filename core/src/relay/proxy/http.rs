@@ -136,8 +136,9 @@ impl Http {
             (0..=99, _) => State::Failed(ProxyTrouble::NotAProxy),
             (100 | 102..=199, _) => State::Head(Answer::Interim, line),
             (200..=299, _) => State::Head(Answer::Success, line),
-            (407, true) => State::Failed(ProxyTrouble::BadCredentials),
-            (407, false) => State::Failed(ProxyTrouble::NeedsCredentials),
+            // Tinyproxy says 401 to credentials that are wrong.
+            (401 | 407, true) => State::Failed(ProxyTrouble::BadCredentials),
+            (401 | 407, false) => State::Failed(ProxyTrouble::NeedsCredentials),
             (status, _) => State::Failed(ProxyTrouble::Refused(Refusal::Http(status))),
         }
     }
@@ -153,6 +154,21 @@ impl Http {
             | State::AfterStatus(_)
             | State::Head(..)
             | State::Ready => ProxyTrouble::Refused(Refusal::Closed),
+        }
+    }
+
+    pub(super) const fn timed_out(&self) -> ProxyTrouble {
+        match self.state {
+            State::Failed(trouble) => trouble,
+            State::Say => ProxyTrouble::Down,
+            // It may be busy with the relay, or wait for a request of another language.
+            State::Version(_)
+            | State::Minor
+            | State::BeforeStatus
+            | State::Status(..)
+            | State::AfterStatus(_)
+            | State::Head(..)
+            | State::Ready => ProxyTrouble::Refused(Refusal::Expired),
         }
     }
 }

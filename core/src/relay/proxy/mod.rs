@@ -265,4 +265,13 @@ impl ProxyClient {
             Machine::Http(machine) => machine.ended(),
         }
     }
+
+    /// What it means when the stream is open and this has been waiting for longer than anybody should.
+    #[must_use]
+    pub const fn timed_out(&self) -> ProxyTrouble {
+        match &self.0 {
+            Machine::Socks5(machine) => machine.timed_out(),
+            Machine::Http(machine) => machine.timed_out(),
+        }
+    }
 }

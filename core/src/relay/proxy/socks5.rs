@@ -172,6 +172,24 @@ impl Socks5 {
             | State::Ready => ProxyTrouble::Refused(Refusal::Closed),
         }
     }
+
+    pub(super) const fn timed_out(&self) -> ProxyTrouble {
+        match self.state {
+            State::Failed(trouble) => trouble,
+            // HTTP proxies wait for the end of what they take for a request.
+            State::MethodVersion | State::Method => ProxyTrouble::NotAProxy,
+            State::SayMethods | State::SayCredentials | State::StatusVersion | State::Status | State::SayTarget => {
+                ProxyTrouble::Down
+            }
+            State::ReplyVersion
+            | State::Reply
+            | State::Reserved
+            | State::AddressKind
+            | State::NameLen
+            | State::Bound(_)
+            | State::Ready => ProxyTrouble::Refused(Refusal::Expired),
+        }
+    }
 }
 
 fn emit_target(target: &Target<'_>, w: &mut Writer<'_>) {

@@ -185,7 +185,11 @@ fn http_answers_have_their_meanings() {
     ] {
         assert_eq!(outcome(false, answer), wanted, "{answer:?}");
     }
-    assert_eq!(outcome(true, "HTTP/1.1 407 \r\n"), Failed(BadCredentials));
+    for status in [401, 407] {
+        let answer = format!("HTTP/1.1 {status} \r\n");
+        assert_eq!(outcome(false, &answer), Failed(NeedsCredentials));
+        assert_eq!(outcome(true, &answer), Failed(BadCredentials));
+    }
 }
 
 #[test]
@@ -219,19 +223,29 @@ fn who_speaks_first_is_no_proxy() {
 #[test]
 fn the_end_has_a_meaning() {
     let (mut buf, closed) = ([0; OUTPUT_MAX], ProxyTrouble::Refused(Refusal::Closed));
+    let expired = ProxyTrouble::Refused(Refusal::Expired);
     for kind in [ProxyKind::Socks5, ProxyKind::Http] {
         let proxy = proxy(kind, USER);
         let mut client = ProxyClient::new(&proxy);
-        assert_eq!(client.ended(), closed);
+        assert_eq!((client.ended(), client.timed_out()), (closed, ProxyTrouble::Down));
         client.output(&proxy, &RELAY, &mut buf);
-        assert_eq!(client.ended(), closed);
+        let silent = match kind {
+            ProxyKind::Socks5 => ProxyTrouble::NotAProxy,
+            ProxyKind::Http => expired,
+        };
+        assert_eq!((client.ended(), client.timed_out()), (closed, silent));
         client.input(&[5, 2]);
         client.output(&proxy, &RELAY, &mut buf);
         let wanted = match kind {
-            ProxyKind::Socks5 => ProxyTrouble::BadCredentials,
-            ProxyKind::Http => ProxyTrouble::NotAProxy,
+            ProxyKind::Socks5 => (ProxyTrouble::BadCredentials, ProxyTrouble::Down),
+            ProxyKind::Http => (ProxyTrouble::NotAProxy, ProxyTrouble::NotAProxy),
         };
-        assert_eq!(client.ended(), wanted);
+        assert_eq!((client.ended(), client.timed_out()), wanted);
+        client.input(&[1, 0]);
+        client.output(&proxy, &RELAY, &mut buf);
+        if kind == ProxyKind::Socks5 {
+            assert_eq!((client.ended(), client.timed_out()), (closed, expired));
+        }
     }
 }
 

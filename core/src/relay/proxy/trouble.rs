@@ -30,7 +30,7 @@ pub enum Refusal {
     HostUnreachable,
     /// SOCKS5 reply 5: by the relay, not by the proxy.
     ConnectionRefused,
-    /// SOCKS5 reply 6: it took too long.
+    /// SOCKS5 reply 6, or no answer at all in time.
     Expired,
     /// SOCKS5 reply 7: it does not make connections for others.
     NoConnect,
@@ -114,7 +114,7 @@ impl fmt::Display for Refusal {
             }
             Self::HostUnreachable => "the proxy does not find the relay: check its name, or try other relays",
             Self::ConnectionRefused => "nothing listens at the relay's port: check it, or try other relays",
-            Self::Expired => "the proxy gave up on the relay: try other relays",
+            Self::Expired => "the relay does not answer through the proxy: try other relays, and check the kind of the proxy",
             Self::NoConnect => "the proxy makes no connections: use another",
             Self::AddressType => "the proxy knows no addresses of this kind: try relays with IPv4 addresses",
             Self::Reply(reply) => return write!(f, "the proxy refuses with an unknown SOCKS5 reply ({reply})"),
@@ -132,7 +132,7 @@ fn http(f: &mut fmt::Formatter<'_>, status: u16) -> fmt::Result {
     let text = match status {
         300..=399 => "it wants to show a page first: open one in a browser, and log in",
         403 => "its rules forbid this relay or its port: try relays on port 443, or ask who runs it",
-        400 | 401 | 405 | 426 | 501 | 505 => "it makes no connections by CONNECT: check its port, or use another",
+        400 | 405 | 426 | 501 | 505 => "it makes no connections by CONNECT: check its port, or use another",
         408 | 429 => "it is too busy: it is tried again later",
         404 | 410 | 500 | 502..=504 | 506..=599 => "it cannot reach the relay: try other relays",
         _ => "ask who runs it",

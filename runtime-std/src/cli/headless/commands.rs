@@ -6,7 +6,7 @@ use super::events::{connection_name, status_name};
 use super::output::{hex, text};
 use super::{Failure, Headless};
 use bluering::core::crypto::{Nospam, PublicKey, ToxId, ToxIdError};
-use bluering::core::{AddFriendError, FriendId, MessageKind, SendError, UserStatus};
+use bluering::core::{AddFriendError, FriendId, MessageKind, OwnAddress, SendError, UserStatus};
 use bluering::{BootstrapError, CommandError, ProfileStore, Stopped};
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
@@ -74,6 +74,7 @@ impl Headless {
     /// Ourselves, as in `ready`.
     pub(super) async fn describe(&self) -> Result<Value, Stopped> {
         let me = self.tox.me().await?;
+        let address = |own: &OwnAddress| json!({"at": own.at.to_string(), "same_for_all": own.same_for_all});
         Ok(json!({
             "address": me.tox_id.to_string(),
             "pk": hex(&me.tox_id.public_key.0),
@@ -86,6 +87,7 @@ impl Headless {
             "status_message": String::from_utf8_lossy(&me.status_message),
             "status": status_name(me.status),
             "connection": connection_name(me.connection),
+            "addresses": me.addresses.iter().map(address).collect::<Vec<_>>(),
             "udp_port": self.tox.local().port(),
             "tcp_port": null,
         }))

@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime};
 
 /// Packets by name; all others are counted as `unknown`.
-const KINDS: [(u8, &str); 23] = [
+const KINDS: [(u8, &str); 32] = [
     (kind::PING_REQUEST, "ping_request"),
     (kind::PING_RESPONSE, "ping_response"),
     (kind::NODES_REQUEST, "nodes_request"),
@@ -31,6 +31,15 @@ const KINDS: [(u8, &str); 23] = [
     (kind::ONION_RESPONSE_3, "onion_response_3"),
     (kind::ONION_RESPONSE_2, "onion_response_2"),
     (kind::ONION_RESPONSE_1, "onion_response_1"),
+    (kind::FORWARD_REQUEST, "forward_request"),
+    (kind::FORWARDING, "forwarding"),
+    (kind::FORWARD_REPLY, "forward_reply"),
+    (kind::DATA_SEARCH_REQUEST, "data_search_request"),
+    (kind::DATA_SEARCH_RESPONSE, "data_search_response"),
+    (kind::DATA_RETRIEVE_REQUEST, "data_retrieve_request"),
+    (kind::DATA_RETRIEVE_RESPONSE, "data_retrieve_response"),
+    (kind::STORE_ANNOUNCE_REQUEST, "store_announce_request"),
+    (kind::STORE_ANNOUNCE_RESPONSE, "store_announce_response"),
     (kind::BOOTSTRAP_INFO, "bootstrap_info"),
 ];
 
@@ -89,11 +98,15 @@ fn counters(page: &mut Page, Vitals { stats, .. }: &Vitals) {
     for (name, help, count) in [
         ("bluering_datagrams_answered_total", "Datagrams that were answered at once.", stats.replied),
         ("bluering_key_agreements_total", "Keys agreed upon, which is what costs time.", stats.keys_computed),
-        ("bluering_budget_granted_total", "Key agreements for others, within the budget.", stats.agreements_granted),
+        (
+            "bluering_budget_granted_total",
+            "Key agreements for others, within the budget.",
+            stats.agreements_granted.into(),
+        ),
         (
             "bluering_budget_refused_total",
             "Key agreements for others that the budget did not allow.",
-            stats.agreements_refused,
+            stats.agreements_refused.into(),
         ),
         (
             "bluering_announces_evicted_total",

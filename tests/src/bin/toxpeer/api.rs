@@ -3,6 +3,7 @@
 //! Types follow the headers of 0.2.18 and 0.2.23: enums are `int`, sizes `size_t`, a Tox or its options an opaque
 //! pointer.
 
+use crate::groups::Groups;
 use core::ffi::{c_char, c_int, c_void};
 use libloading::Library;
 
@@ -28,6 +29,8 @@ macro_rules! functions {
         /// The loaded library and its functions, under the names of tox.h.
         pub(crate) struct Api {
             $(pub(crate) $name: unsafe extern "C" fn($($arg),*) $(-> $out)?,)*
+            /// From 0.2.19 on.
+            pub(crate) groups: Option<Groups>,
             _library: Library,
         }
 
@@ -37,6 +40,7 @@ macro_rules! functions {
                     // SAFETY: each type below is the C declaration of that name in tox.h, and the pointers live no
                     // longer than the library, which the struct owns.
                     $($name: *unsafe { library.get(concat!(stringify!($name), "\0").as_bytes()) }?,)*
+                    groups: Groups::bind(&library),
                     _library: library,
                 })
             }

@@ -20,6 +20,11 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("friends", &[]),
     ("set_typing", &["friend", "typing"]),
     ("send_message", &["friend", "text", "hex", "type"]),
+    ("group_new", &["public"]),
+    ("group_join", &["chat_id"]),
+    ("group_invite", &["group", "friend"]),
+    ("group_accept", &["friend", "data"]),
+    ("group_message", &["group", "text"]),
     ("save", &["path"]),
     ("quit", &["save"]),
     ("help", &[]),
@@ -81,6 +86,9 @@ impl Peer {
             "friends" => self.friends()?,
             "set_typing" => self.tox.set_typing(args.friend()?, args.flag("typing", true)).map(|()| json!({}))?,
             "send_message" => self.send_message(args)?,
+            "group_new" | "group_join" | "group_invite" | "group_accept" | "group_message" => {
+                self.group(command, args)?
+            }
             "save" => self.save(args.optional_text("path"))?,
             "quit" => self.quit(args)?,
             "help" => help(),
@@ -89,6 +97,28 @@ impl Peer {
             other => return Err(format!("unknown command {other}")),
         };
         Ok(Some(fields))
+    }
+
+    fn group(&self, command: &str, args: &Args) -> Result<Value, String> {
+        let ((groups, tox), nick) = (self.tox.groups()?, self.tox.name());
+        Ok(match command {
+            "group_new" => {
+                let (group, chat) = groups.create(tox, args.flag("public", true), &nick)?;
+                json!({"group": group, "chat_id": hex(&chat)})
+            }
+            "group_join" => json!({"group": groups.join(tox, &unhex(args.text("chat_id")?)?, &nick)?}),
+            "group_invite" => {
+                groups.invite(tox, args.number("group")? as u32, args.friend()?)?;
+                json!({})
+            }
+            "group_accept" => {
+                json!({"group": groups.accept(tox, args.friend()?, &unhex(args.text("data")?)?, &nick)?})
+            }
+            _ => {
+                groups.say(tox, args.number("group")? as u32, args.text("text")?.as_bytes())?;
+                json!({})
+            }
+        })
     }
 
     /// What `ready` and `self` tell.

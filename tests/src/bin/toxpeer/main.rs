@@ -13,6 +13,7 @@
 mod api;
 mod bench;
 mod commands;
+mod groups;
 mod tox;
 
 use bench::{Flood, Sink};
@@ -190,6 +191,15 @@ impl Peer {
             }
             Heard::Receipt { friend, message } => self.on_receipt(friend, message),
             Heard::Message { friend, kind, text: bytes } => self.on_message(friend, kind, &bytes),
+            Heard::GroupInvite { friend, data } => {
+                self.emit("group_invite", json!({"friend": friend, "data": commands::hex(&data)}));
+            }
+            Heard::GroupJoined { group } => self.emit("group_joined", json!({"group": group})),
+            Heard::GroupFailed { group, why } => self.emit("group_failed", json!({"group": group, "why": why})),
+            Heard::GroupPeer { group, peer } => self.emit("group_peer", json!({"group": group, "peer": peer})),
+            Heard::GroupMessage { group, peer, text: bytes } => {
+                self.emit("group_message", json!({"group": group, "peer": peer, "text": text(&bytes)}));
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! One libtoxcore instance behind safe calls. What its callbacks say becomes a list of [`Heard`].
 
 use crate::api::{Api, ErrorOut, Handle};
+use crate::groups::Groups;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use std::ffi::CString;
 
 const ADDRESS_LEN: usize = 38;
-const KEY_LEN: usize = 32;
+pub(crate) const KEY_LEN: usize = 32;
 
 const NEW_ERRORS: &[&str] = &[
     "OK",
@@ -38,6 +39,11 @@ pub(crate) enum Heard {
     Typing { friend: u32, typing: bool },
     Receipt { friend: u32, message: u32 },
     Message { friend: u32, kind: c_int, text: Vec<u8> },
+    GroupInvite { friend: u32, data: Vec<u8> },
+    GroupJoined { group: u32 },
+    GroupFailed { group: u32, why: c_int },
+    GroupPeer { group: u32, peer: u32 },
+    GroupMessage { group: u32, peer: u32, text: Vec<u8> },
 }
 
 /// How to start an instance.
@@ -81,7 +87,16 @@ impl Tox {
             (api.tox_callback_friend_read_receipt)(tox, on_receipt);
             (api.tox_callback_friend_message)(tox, on_message);
         }
+        if let Some(groups) = &api.groups {
+            groups.listen(tox);
+        }
         Ok(Self { api, tox })
+    }
+
+    /// Its groups, and the instance that they belong to.
+    pub(crate) fn groups(&self) -> Result<(&Groups, Handle), String> {
+        let groups = self.api.groups.as_ref();
+        groups.map(|groups| (groups, self.tox)).ok_or_else(|| format!("libtoxcore {} has no groups", self.version()))
     }
 
     /// One turn of the library's loop.
@@ -302,7 +317,7 @@ fn new_instance(api: &Api, start: &Start<'_>) -> Result<Handle, String> {
 }
 
 /// Calls with a place for the error code; an error becomes `function: NAME`.
-fn checked<R>(function: &str, names: &[&str], call: impl FnOnce(ErrorOut) -> R) -> Result<R, String> {
+pub(crate) fn checked<R>(function: &str, names: &[&str], call: impl FnOnce(ErrorOut) -> R) -> Result<R, String> {
     let mut error = 0;
     let result = call(&raw mut error);
     if error == 0 { Ok(result) } else { Err(format!("{function}: {}", error_name(names, error))) }
@@ -317,7 +332,7 @@ fn c_string(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|_| "a host name has no NUL".to_string())
 }
 
-fn key_of(bytes: &[u8]) -> Result<[u8; KEY_LEN], String> {
+pub(crate) fn key_of(bytes: &[u8]) -> Result<[u8; KEY_LEN], String> {
     bytes.first_chunk().copied().ok_or_else(|| format!("a key has {KEY_LEN} bytes, not {}", bytes.len()))
 }
 
@@ -325,14 +340,14 @@ fn key_of(bytes: &[u8]) -> Result<[u8; KEY_LEN], String> {
 ///
 /// # Safety
 /// `list` is the pointer that `iterate` passed, and it is called from inside `tox_iterate` only.
-unsafe fn push(list: *mut c_void, what: Heard) {
+pub(crate) unsafe fn push(list: *mut c_void, what: Heard) {
     // SAFETY: promised by the caller; `iterate` does not touch the list meanwhile.
     unsafe { (*list.cast::<Vec<Heard>>()).push(what) }
 }
 
 /// # Safety
 /// `start` points to `len` readable bytes, or `len` is 0.
-unsafe fn copy(start: *const u8, len: usize) -> Vec<u8> {
+pub(crate) unsafe fn copy(start: *const u8, len: usize) -> Vec<u8> {
     if len == 0 {
         return Vec::new();
     }
