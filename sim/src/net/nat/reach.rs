@@ -69,9 +69,9 @@ impl Outlook {
     }
 
     /// Whether the answer of `peer`, which heard us, comes in: it does not when it comes from another port than the one
-    /// we sent to and we care.
+    /// we sent to, we care, and we have not guessed that.
     fn hears_answer(self, peer: Self) -> bool {
-        peer.fixed || self.filtering != Dependence::AddressAndPort
+        peer.fixed || self.fixed && peer.guessable || self.filtering != Dependence::AddressAndPort
     }
 }
 
