@@ -2,6 +2,7 @@
 
 use crate::budget::{Budget, Standing};
 use crate::crypto::{MAC_LEN, Nonce, Nospam, PublicKey, SecretKey, SharedKey, Suite};
+use crate::stats::count;
 use crate::storage::{Blocks, Keys, Need, Whose};
 use crate::time::{Instant, UnixTime};
 use crate::{DropReason, Endpoint, Stats};
@@ -18,6 +19,8 @@ pub trait Env {
     const SERVES: bool = true;
     /// Whether there is LAN discovery at all, for whoever configures it; likewise.
     const LAN_DISCOVERY: bool = true;
+    /// Whether the node uses TCP relays. Without, all that belongs to them is dead code.
+    const RELAYS: bool = true;
 }
 
 /// The values behind an [`Env`].
@@ -30,7 +33,7 @@ pub struct Parts<E: Env> {
 }
 
 /// A secret key and its public half.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeyPair {
     pub(crate) secret: SecretKey,
     pub(crate) public: PublicKey,
@@ -48,7 +51,7 @@ impl KeyPair {
 }
 
 /// Who we are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Identity {
     /// The identity that friends know.
     pub(crate) long_term: KeyPair,
@@ -108,7 +111,13 @@ impl<E: Env> Cx<'_, '_, E> {
 
     /// Whether somebody at `from` may make us agree on a key: the token for it is taken.
     pub(crate) fn admit(&mut self, from: Endpoint, standing: impl FnOnce() -> Standing) -> Result<(), DropReason> {
-        if self.budget.take(self.now, from, standing) { Ok(()) } else { Err(DropReason::RateLimited) }
+        if self.budget.take(self.now, from, standing) {
+            count(&mut self.stats.agreements_granted);
+            Ok(())
+        } else {
+            count(&mut self.stats.agreements_refused);
+            Err(DropReason::RateLimited)
+        }
     }
 
     /// The same for a box from `peer` to our key `whose`: free when the key is there.

@@ -10,12 +10,17 @@ use crate::cx::Env;
 use crate::event::Event;
 use crate::frame::{DATAGRAM_MAX, Transmit};
 use crate::node::{Action, Node, Output};
+use crate::relay::StreamId;
 use crate::time::{Deadline, Instant};
 
 /// What a runtime provides. Nothing in here waits.
 pub trait Ports {
     /// Sends a datagram, or says that it cannot now.
     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent;
+    /// Takes what a stream has to send: calls `fill`, with room for at least
+    /// [`FRAME_LEN_MAX`](crate::wire::relay::FRAME_LEN_MAX) bytes, until it gives 0 or the socket is full. A full
+    /// socket is remembered, and [`Node::stream_ready`] called when it takes bytes again. Whether there was anything.
+    fn stream(&mut self, id: StreamId, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> bool;
     /// Takes an action.
     fn action(&mut self, action: Action);
     /// Whether [`event`](Self::event) can take one event.
@@ -69,16 +74,17 @@ pub struct Idle {
     pub events_blocked: bool,
 }
 
-/// Drains actions, datagrams and events of `node` into `ports`.
+/// Drains actions, datagrams, streams and events of `node` into `ports`.
 pub fn pump<E: Env, P: Ports>(node: &mut Node<'_, E>, now: Instant, scratch: &mut Scratch, ports: &mut P) -> Idle {
     loop {
         while let Some(action) = node.poll_action() {
             ports.action(action);
         }
         let transmit_blocked = send_all(node, now, scratch, ports);
+        let any_bytes = fill_streams(node, now, ports);
         let (any_event, events_blocked) = take_events(node, ports);
         // Reading events frees blocks, which may let packets be asked for or sent.
-        if !any_event {
+        if !any_event && !any_bytes {
             return Idle { deadline: node.poll_timeout(), transmit_blocked, events_blocked };
         }
     }
@@ -102,6 +108,15 @@ fn send_all<E: Env, P: Ports>(node: &mut Node<'_, E>, now: Instant, scratch: &mu
         }
     }
     false
+}
+
+/// Whether any stream had something to send.
+fn fill_streams<E: Env, P: Ports>(node: &mut Node<'_, E>, now: Instant, ports: &mut P) -> bool {
+    let mut any = false;
+    while let Some(id) = node.next_stream() {
+        any |= ports.stream(id, &mut |buf| node.poll_stream(now, id, buf));
+    }
+    any
 }
 
 /// Whether there was any event, and whether the receiver is full. Room is asked for once per event: asking twice would

@@ -2,6 +2,7 @@
 
 use crate::crypto::PublicKey;
 use crate::node::{FriendId, MessageId};
+use crate::relay::proxy::ProxyTrouble;
 
 /// How somebody can be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -151,6 +152,8 @@ pub enum EventOf<B> {
         /// For whom.
         friend: FriendId,
     },
+    /// Nobody is reached through the proxy. Told once for each change; it is tried again and again.
+    Proxy(ProxyTrouble),
 }
 
 impl<B> EventOf<B> {
@@ -170,6 +173,7 @@ impl<B> EventOf<B> {
             Self::ReadReceipt { friend, message } => EventOf::ReadReceipt { friend, message },
             Self::Undelivered { friend, first, last } => EventOf::Undelivered { friend, first, last },
             Self::Writable { friend } => EventOf::Writable { friend },
+            Self::Proxy(trouble) => EventOf::Proxy(trouble),
         }
     }
 }

@@ -74,6 +74,10 @@ pub struct Stats {
     pub replied: u64,
     /// Box keys and session keys agreed upon, cached or not: X25519 is what costs time.
     pub keys_computed: u64,
+    /// Key agreements that others made us compute, within the [budget](crate::Limits::agreements).
+    pub agreements_granted: u32,
+    /// Key agreements that the budget had nothing left for.
+    pub agreements_refused: u32,
     /// Announcements of others that gave their place to one nearer to our DHT key.
     pub announces_evicted: u32,
     /// Announcements that were not stored: the table is full of nearer ones.
@@ -102,6 +106,35 @@ impl Stats {
     #[must_use]
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().map(|n| u64::from(*n)).sum()
+    }
+
+    /// Adds the counters of another thread ([`Shard`](crate::Shard)).
+    #[cfg(feature = "alloc")]
+    pub fn add(&mut self, other: &Self) {
+        for (all, more) in [
+            (&mut self.datagrams_in, other.datagrams_in),
+            (&mut self.datagrams_out, other.datagrams_out),
+            (&mut self.replied, other.replied),
+            (&mut self.keys_computed, other.keys_computed),
+            (&mut self.packets_resent, other.packets_resent),
+            (&mut self.sends_refused, other.sends_refused),
+        ] {
+            *all += more;
+        }
+        for (all, more) in [
+            (&mut self.agreements_granted, other.agreements_granted),
+            (&mut self.agreements_refused, other.agreements_refused),
+            (&mut self.announces_evicted, other.announces_evicted),
+            (&mut self.announces_refused, other.announces_refused),
+            (&mut self.cookies_refused, other.cookies_refused),
+            (&mut self.handshakes_repeated, other.handshakes_repeated),
+            (&mut self.sessions_opened, other.sessions_opened),
+        ] {
+            *all = all.saturating_add(more);
+        }
+        for (all, more) in self.dropped.iter_mut().zip(&other.dropped) {
+            *all = all.saturating_add(*more);
+        }
     }
 
     /// Counts one.

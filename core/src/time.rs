@@ -106,6 +106,8 @@ pub enum Why {
     DhtSearch,
     /// Newcomers that wait to be pinged.
     DhtPingAdd,
+    /// A friend behind an address translator is sought.
+    HolePunch,
     /// An onion path is missing or worn out.
     OnionPath,
     /// Our announcement is due at one of its nodes.
@@ -130,6 +132,8 @@ pub enum Why {
     FriendRequest,
     /// A friend has been silent for too long.
     FriendTimeout,
+    /// A relay that we use is to be pinged, given up, or tried again.
+    Relay,
     /// A handshake with a relay takes too long.
     RelayHandshake,
     /// A client of our relay is to be pinged.

@@ -6,6 +6,7 @@ use crate::resources::Work;
 use crate::tox::{DeviceEnv, Inner, embassy_time_at, now};
 use bluering_core::crypto::PublicKey;
 use bluering_core::driver::{Ports, Sent, pump};
+use bluering_core::relay::StreamId;
 use bluering_core::time::{Deadline, Instant};
 use bluering_core::wire::NodeInfo;
 use bluering_core::{Action, DATAGRAM_MAX, Disposition, Endpoint, Event, Frame, Node, Transmit};
@@ -144,6 +145,10 @@ impl Ports for Outlet<'_, '_, '_> {
         Sent::Ok
     }
 
+    fn stream(&mut self, _: StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        false
+    }
+
     fn action(&mut self, action: Action) {
         if action == Action::Persist {
             *self.unsaved = true;
@@ -201,7 +206,10 @@ fn show(inner: &RefCell<Inner<'_>>, addresses: Addresses, port: u16) {
         inner.addresses = addresses;
         inner.counters.address_changes = inner.counters.address_changes.saturating_add(1);
         inner.node.set_local_endpoint(addresses.v4.map(|ip| Endpoint::new(ip.into(), port)));
-        inner.tasks.wake();
+        if !addresses.is_empty() {
+            inner.node.handle_network_change(now());
+        }
+        inner.touch();
     }
 }
 

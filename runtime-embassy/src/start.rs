@@ -163,7 +163,7 @@ fn place<'d>(
         Some(Identity { secret, nospam, .. }) => (secret, nospam),
         None => (SecretKey::generate(&mut rng), Nospam::generate(&mut rng)),
     };
-    let identity = NodeConfig { secret, nospam, dht_secret: None, info: None, lan_discovery: false };
+    let identity = NodeConfig::new(secret, nospam);
     let node = Node::new(identity, storage, Parts { rng, suite: Nacl }, now());
     Ok(slot.write(node.map_err(StartError::Build)?))
 }

@@ -28,6 +28,8 @@ pub struct DeviceEnv;
 impl Env for DeviceEnv {
     type Rng = ChaCha12Rng;
     type Suite = Nacl;
+    /// There is no room for them.
+    const RELAYS: bool = false;
     const SERVES: bool = false;
     const LAN_DISCOVERY: bool = false;
 }

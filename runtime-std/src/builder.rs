@@ -3,19 +3,25 @@
 use crate::contacts::Contacts;
 use crate::env::{Clock, rng};
 use crate::event::event_channel;
+use crate::outside::Outside;
 use crate::profile_store::{LoadError, ProfileStore};
-use crate::relay;
+use crate::proxy::ProxyAddress;
+use crate::relay::{self, RelayGate};
+use crate::resolve::{ResolveError, resolve};
 use crate::room::Room;
 use crate::saver::Saver;
 use crate::snapshot::{friends_in, restore};
 use crate::socket::{BindError, Listen, Ports, UdpPort};
-use crate::trains::{Arrivals, Departures};
+use crate::streams::Streams;
+use crate::trains::{Arrivals, Departures, Replies};
+use crate::workers::{Parcel, Post, Worker, Workers};
 use crate::{Events, HostEnv, Runner, Tox};
 use bluering_core::crypto::{Nospam, SecretKey};
 use bluering_core::driver::Scratch;
 use bluering_core::profile::Profile;
+use bluering_core::relay::proxy::Proxy;
 use bluering_core::relay::server::RelayLimits;
-use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Limits, Node, Storage};
+use bluering_core::{BootstrapInfo, BuildError, Config, DATAGRAM_MAX, Endpoint, Limits, Node, Storage};
 use smol::{Timer, channel};
 use std::fmt;
 use std::io;
@@ -26,6 +32,8 @@ use std::path::PathBuf;
 const JOBS_WAITING: usize = 256;
 /// Events that may wait for the application, unless asked otherwise.
 const EVENTS_WAITING: usize = 1024;
+/// More threads than any machine has cores are a mistake.
+const WORKERS_MAX: usize = 1024;
 /// The longest message of the day that a bootstrap info response holds (`bootstrap_node_packets.h`).
 pub const MOTD_LEN_MAX: usize = 256;
 
@@ -33,6 +41,8 @@ pub const MOTD_LEN_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Builder {
     listen: Listen,
+    udp: bool,
+    proxy: Option<ProxyAddress>,
     profile: Option<PathBuf>,
     autosave: bool,
     secret: Option<SecretKey>,
@@ -41,8 +51,10 @@ pub struct Builder {
     relay_at: Vec<SocketAddr>,
     relay_limits: RelayLimits,
     info: Option<(u32, Vec<u8>)>,
+    hole_punching: bool,
     events_waiting: usize,
     lan_discovery: bool,
+    workers: usize,
 }
 
 /// Why a node cannot start.
@@ -50,6 +62,10 @@ pub struct Builder {
 pub enum StartError {
     /// No socket.
     Bind(BindError),
+    /// The host of the proxy cannot be found.
+    Proxy(ResolveError),
+    /// A relay of our own needs UDP.
+    RelayWithoutUdp,
     /// The profile's file cannot serve.
     Load(LoadError),
     /// The limits are too small.
@@ -64,6 +80,8 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             listen: Listen::Dual(Ports::Usual),
+            udp: true,
+            proxy: None,
             profile: None,
             autosave: true,
             secret: None,
@@ -72,8 +90,10 @@ impl Default for Builder {
             relay_at: Vec::new(),
             relay_limits: RelayLimits::SERVER,
             info: None,
+            hole_punching: true,
             events_waiting: EVENTS_WAITING,
             lan_discovery: false,
+            workers: 1,
         }
     }
 }
@@ -89,6 +109,20 @@ impl Builder {
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
         self.listen = listen;
+        self
+    }
+
+    /// Whether to use UDP (default: yes). Without it the node lives by TCP relays alone, and opens no UDP socket.
+    #[must_use]
+    pub fn udp(mut self, on: bool) -> Self {
+        self.udp = on;
+        self
+    }
+
+    /// All connections go through this proxy, and there is no UDP. Nothing goes past it, not even the look-up of a name.
+    #[must_use]
+    pub fn proxy(mut self, proxy: ProxyAddress) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -157,10 +191,25 @@ impl Builder {
         self
     }
 
+    /// Whether to punch holes into address translators towards friends (default: yes).
+    #[must_use]
+    pub fn hole_punching(mut self, on: bool) -> Self {
+        self.hole_punching = on;
+        self
+    }
+
     /// How many events may wait for the application before friends are slowed down.
     #[must_use]
     pub fn events_waiting(mut self, count: usize) -> Self {
         self.events_waiting = count;
+        self
+    }
+
+    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other
+    /// than Linux one receives, whatever is said here.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count.clamp(1, WORKERS_MAX);
         self
     }
 
@@ -186,10 +235,15 @@ impl Builder {
         };
         let bytes = bytes.flatten();
         let profile = bytes.as_ref().and_then(|bytes| Profile::parse(bytes).ok());
-        let socket = UdpPort::bind(self.listen).map_err(StartError::Bind)?;
+        let proxy = self.proxy.take().map(find_proxy).transpose()?;
+        self.udp &= proxy.is_none();
+        let sharing = if cfg!(any(target_os = "linux", target_os = "android")) { self.workers } else { 1 };
+        let sockets = if self.udp { UdpPort::bind_several(self.listen, sharing) } else { Ok(Vec::new()) };
+        let mut sockets = sockets.map_err(StartError::Bind)?;
+        let socket = (!sockets.is_empty()).then(|| sockets.swap_remove(0));
         let clock = Clock::start();
-        let relay = self.start_relay(clock, &socket)?;
-        let (node, contacts) = self.build_node(clock, profile.as_ref())?;
+        let relay = self.start_relay(clock, socket.as_ref())?;
+        let (mut node, contacts) = self.build_node(clock, profile.as_ref(), proxy)?;
         let mut saver = Saver::new(store.filter(|_| self.autosave));
         if profile.is_none() {
             saver.changed();
@@ -199,43 +253,72 @@ impl Builder {
         let (event_sender, events) = event_channel(self.events_waiting);
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
         let (relay, relay_view) = relay.unzip();
-        let tox = Tox { jobs, ended: end, local: socket.local(), dht_key, public_key, relay: relay_view };
+        let post = Post::new(jobs.downgrade());
+        let places = self.hire(&mut node, clock, sockets)?;
+        let workers = places.iter().map(|(worker, _)| worker.clone()).collect();
+        let door = relay.as_ref().map(|relay: &RelayGate| &relay.door);
+        let hired = (!places.is_empty()).then(|| Workers::start(places, post, door, clock)).transpose();
+        let hired = hired.map_err(StartError::Thread)?;
+        let local = socket.as_ref().map_or(Endpoint::UNSPECIFIED, UdpPort::local);
+        let is_proxied = proxy.is_some();
+        let tox = Tox { jobs, ended: end, local, is_proxied, dht_key, public_key, relay: relay_view };
         let runner = Runner {
-            room: Room { node, contacts, saver, clock, traffic: Box::default(), stopping: false },
+            room: Room { node, contacts, saver, clock, traffic: Box::default(), workers, stopping: false },
             socket,
+            streams: Streams::default(),
             jobs: Box::pin(waiting_jobs),
             events: event_sender,
             ended,
             scratch: Box::new(Scratch::new()),
             arrivals: Arrivals::new(),
             departures: Departures::new(),
+            replies: Replies::new(),
             buf: Box::new([0; DATAGRAM_MAX]),
             timer: Timer::never(),
             deadline: None,
             clock_at: None,
+            outside: Outside::listen(),
             relay,
+            workers: hired,
+            parcel: Parcel::default(),
         };
         Ok((tox, events, runner))
     }
 
+    /// A worker for each socket.
+    fn hire(
+        &self,
+        node: &mut Node<'static, HostEnv>,
+        clock: Clock,
+        sockets: Vec<UdpPort>,
+    ) -> Result<Vec<(Worker, UdpPort)>, StartError> {
+        let place = |socket| {
+            let parts = HostEnv::parts().map_err(StartError::Random)?;
+            Ok((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket))
+        };
+        sockets.into_iter().map(place).collect()
+    }
+
     /// The relay's key is the node's DHT key, so that is decided here.
-    fn start_relay(&mut self, clock: Clock, udp: &UdpPort) -> Result<Option<relay::Started>, StartError> {
+    fn start_relay(&mut self, clock: Clock, udp: Option<&UdpPort>) -> Result<Option<relay::Started>, StartError> {
         if self.relay_at.is_empty() {
             return Ok(None);
         }
+        let udp = udp.ok_or(StartError::RelayWithoutUdp)?;
         let secret = match self.dht_secret.take() {
             Some(secret) => secret,
             None => SecretKey::generate(&mut rng().map_err(StartError::Random)?),
         };
         self.dht_secret = Some(secret.clone());
         let listeners = relay::bind(&self.relay_at).map_err(StartError::Bind)?;
-        relay::start(listeners, secret, &self.relay_limits, clock, udp).map(Some)
+        relay::start(listeners, secret, &self.relay_limits, clock, udp, self.workers).map(Some)
     }
 
     fn build_node(
         &mut self,
         clock: Clock,
         profile: Option<&Profile<'_>>,
+        proxy: Option<&'static Proxy<'static>>,
     ) -> Result<(Box<Node<'static, HostEnv>>, Contacts), StartError> {
         let mut rng = rng().map_err(StartError::Random)?;
         let (secret, nospam) = match profile {
@@ -252,8 +335,15 @@ impl Builder {
         let has_info = info.is_some();
         let parts = HostEnv::parts().map_err(StartError::Random)?;
         let now = clock.now();
-        let config =
-            Config { secret, nospam, dht_secret: self.dht_secret.take(), info, lan_discovery: self.lan_discovery };
+        let config = Config {
+            dht_secret: self.dht_secret.take(),
+            info,
+            udp: self.udp,
+            lan_discovery: self.lan_discovery,
+            proxy,
+            hole_punching: self.hole_punching,
+            ..Config::new(secret, nospam)
+        };
         let node = Node::new(config, Storage::heap(&limits), parts, now).map_err(StartError::Build)?;
         let mut node = Box::new(node);
         if has_info {
@@ -264,10 +354,20 @@ impl Builder {
     }
 }
 
+/// Looks the proxy's host up. The node borrows what it needs for as long as the process lives.
+fn find_proxy(address: ProxyAddress) -> Result<&'static Proxy<'static>, StartError> {
+    let found = smol::block_on(resolve(address.host(), address.port())).map_err(StartError::Proxy)?;
+    let at = found.first().copied().map_or(Endpoint::UNSPECIFIED, Endpoint::from);
+    let address: &'static ProxyAddress = Box::leak(Box::new(address));
+    Ok(Box::leak(Box::new(address.found_at(at))))
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Proxy(error) => write!(f, "the proxy: {error}"),
+            Self::RelayWithoutUdp => f.write_str("a TCP relay needs UDP, which is turned off"),
             Self::Load(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Random(error) => write!(f, "the system gives no randomness: {error}"),

@@ -72,7 +72,8 @@ impl Contacts {
             | Event::LossyPacket { .. }
             | Event::ReadReceipt { .. }
             | Event::Undelivered { .. }
-            | Event::Writable { .. } => false,
+            | Event::Writable { .. }
+            | Event::Proxy(_) => false,
             _ => false,
         }
     }

@@ -5,6 +5,7 @@ use bluering_core::time::{Instant, UnixTime};
 use bluering_core::{Env, Parts};
 use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
+use std::time::Duration;
 
 /// The environment of a node on a host.
 #[derive(Debug)]
@@ -35,27 +36,62 @@ pub fn rng() -> Result<ChaCha20Rng, getrandom::Error> {
     Ok(ChaCha20Rng::from_seed(seed))
 }
 
-/// The core's time: microseconds of the monotonic clock since the node was built.
+/// The core's time: microseconds since the node was built. Where the system tells it, the time in which the machine
+/// slept counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    epoch: std::time::Instant,
+    epoch: Ticks,
 }
 
 impl Clock {
     /// The node's first second is 1, so that [`Instant::ZERO`] stays "never".
-    const OFFSET: std::time::Duration = std::time::Duration::from_secs(1);
+    const OFFSET: Duration = Duration::from_secs(1);
 
     pub(crate) fn start() -> Self {
-        Self { epoch: std::time::Instant::now() }
+        Self { epoch: Ticks::now() }
     }
 
     pub(crate) fn now(&self) -> Instant {
-        Instant::ZERO + self.epoch.elapsed() + Self::OFFSET
+        Instant::ZERO + Ticks::now().since(self.epoch) + Self::OFFSET
     }
 
-    /// When the operating system's clock will show `at`; `None` for never.
+    /// When the operating system's clock will show `at`, if the machine does not sleep; `None` for never.
     pub(crate) fn to_host(self, at: Instant) -> Option<std::time::Instant> {
-        self.epoch.checked_add(at.since(Instant::ZERO + Self::OFFSET))
+        std::time::Instant::now().checked_add(at.since(self.now()))
+    }
+}
+
+/// A clock that goes on in sleep.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Clone, Copy, Debug)]
+struct Ticks(Duration);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Ticks {
+    fn now() -> Self {
+        use nix::time::{ClockId, clock_gettime};
+        // No kernel that Rust runs on is without it.
+        Self(clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from))
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Elsewhere, the monotonic clock.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[derive(Clone, Copy, Debug)]
+struct Ticks(std::time::Instant);
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Ticks {
+    fn now() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
     }
 }
 

@@ -4,6 +4,7 @@
 //! and the windows towards friends close: back-pressure from end to end, and nothing is lost.
 
 use bluering_core::crypto::PublicKey;
+use bluering_core::relay::proxy::ProxyTrouble;
 use bluering_core::{Connection, Event, FriendId, MessageId, MessageKind, UserStatus};
 use smol::channel::{self, Receiver, Sender};
 use std::collections::VecDeque;
@@ -105,6 +106,8 @@ pub enum ToxEvent {
         /// For whom.
         friend: FriendId,
     },
+    /// Nobody is reached through the proxy. It is tried again and again.
+    Proxy(ProxyTrouble),
     /// The profile could not be written. What is on disk is the last profile that could be.
     ProfileNotSaved {
         /// File and cause.
@@ -129,6 +132,7 @@ impl ToxEvent {
             Event::ReadReceipt { friend, message } => Self::ReadReceipt { friend, message },
             Event::Undelivered { friend, first, last } => Self::Undelivered { friend, first, last },
             Event::Writable { friend } => Self::Writable { friend },
+            Event::Proxy(trouble) => Self::Proxy(trouble),
             _ => return None,
         })
     }

@@ -9,10 +9,12 @@ use crate::snapshot::snapshot;
 use bluering_core::crypto::{Nospam, PublicKey, ToxId};
 use bluering_core::wire::NodeInfo;
 use bluering_core::{
-    AddFriendError, Connection, Endpoint, FriendId, MessageId, MessageKind, SendError, Stats, TooLong, UserStatus,
+    AddFriendError, Connection, Endpoint, FriendId, MessageId, MessageKind, OwnAddress, RelayHost, SendError, Stats,
+    TooLong, UserStatus,
 };
 use smol::channel::{self, Receiver, Sender};
 use std::fmt;
+use std::net::IpAddr;
 
 /// A running Tox node. Clones command the same node; when the last one is dropped, it says goodbye and ends.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Tox {
     pub(crate) jobs: Sender<Job>,
     pub(crate) ended: Receiver<Result<(), SaveError>>,
     pub(crate) local: Endpoint,
+    /// All connections go through a proxy, which looks names up.
+    pub(crate) is_proxied: bool,
     pub(crate) dht_key: PublicKey,
     pub(crate) public_key: PublicKey,
     pub(crate) relay: Option<RelayView>,
@@ -43,6 +47,8 @@ pub enum CommandError<E> {
 pub enum BootstrapError {
     /// Its host cannot be found.
     Resolve(ResolveError),
+    /// This name would have to be looked up past the proxy: only an address will do.
+    NamePastProxy(String),
     /// The node has shut down.
     Stopped,
 }
@@ -60,6 +66,8 @@ pub struct Me {
     pub status: UserStatus,
     /// Whether friends can find us.
     pub connection: Connection,
+    /// Where several nodes see us, IPv4 first.
+    pub addresses: Vec<OwnAddress>,
 }
 
 /// How far a group of messages got.
@@ -75,7 +83,7 @@ pub struct SentMessages {
 
 /// Ourselves and the network.
 impl Tox {
-    /// The address and port of the socket.
+    /// The address and port of the UDP socket; port 0 without UDP.
     #[must_use]
     pub const fn local(&self) -> Endpoint {
         self.local
@@ -116,6 +124,7 @@ impl Tox {
             status_message: room.node.status_message().to_vec(),
             status: room.node.status(),
             connection: room.node.connection(),
+            addresses: room.node.own_addresses().collect(),
         })
         .await
     }
@@ -125,14 +134,35 @@ impl Tox {
     /// # Errors
     /// [`BootstrapError`].
     pub async fn bootstrap(&self, host: &str, port: u16, key: PublicKey) -> Result<(), BootstrapError> {
+        if self.is_proxied && host.parse::<IpAddr>().is_err() {
+            return Err(BootstrapError::NamePastProxy(host.to_string()));
+        }
         let found = resolve(host, port).await.map_err(BootstrapError::Resolve)?;
         let nodes: Vec<_> = found.into_iter().map(|at| NodeInfo { key, at: at.into() }).collect();
         let port = self.local.port();
-        let local = nodes.iter().find_map(|node| local_endpoint(node.at, port));
+        let local = nodes.iter().filter(|_| port != 0).find_map(|node| local_endpoint(node.at, port));
         let taken = self.call(move |room| {
             room.node.set_local_endpoint(local);
             nodes.iter().for_each(|node| room.node.bootstrap(room.clock.now(), *node));
         });
+        taken.await.map_err(|Stopped| BootstrapError::Stopped)
+    }
+
+    /// A TCP relay that may be used. Returns when its host is found; a proxy finds it itself. False when there is no room for another.
+    ///
+    /// # Errors
+    /// [`BootstrapError`].
+    pub async fn add_relay(&self, host: &str, port: u16, key: PublicKey) -> Result<bool, BootstrapError> {
+        let host = host.to_string();
+        if self.is_proxied && host.parse::<IpAddr>().is_err() {
+            let named = move |room: &mut Room| {
+                room.node.add_relay(room.clock.now(), key, RelayHost::Name { host: &host, port })
+            };
+            return self.call(named).await.map_err(|Stopped| BootstrapError::Stopped);
+        }
+        let found = resolve(&host, port).await.map_err(BootstrapError::Resolve)?;
+        let at = found.first().copied().map_or(Endpoint::UNSPECIFIED, Endpoint::from);
+        let taken = self.call(move |room| room.node.add_relay(room.clock.now(), key, RelayHost::At(at)));
         taken.await.map_err(|Stopped| BootstrapError::Stopped)
     }
 
@@ -394,6 +424,9 @@ impl fmt::Display for BootstrapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resolve(error) => error.fmt(f),
+            Self::NamePastProxy(host) => {
+                write!(f, "'{host}' would be looked up past the proxy: give its address")
+            }
             Self::Stopped => Stopped.fmt(f),
         }
     }
@@ -404,9 +437,9 @@ impl std::error::Error for BootstrapError {}
 /// Where a node in the same local network as `peer` reaches our socket: the address that packets to `peer` leave from.
 /// Connecting a UDP socket asks the routing table and sends nothing.
 fn local_endpoint(peer: Endpoint, port: u16) -> Option<Endpoint> {
-    let any: std::net::IpAddr = match peer.ip() {
-        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    let any: IpAddr = match peer.ip() {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
     socket.connect(std::net::SocketAddr::from(peer)).ok()?;

@@ -21,11 +21,14 @@
 //! |---|---|
 //! | `builder`, `handle`, `event`, `contacts` | what an application sees |
 //! | `runner`, `sleep`, `room`, `env` | the task, how it sleeps, clock and randomness |
+//! | `outside` | when the network changes, and when the machine has slept |
 //! | `socket`, `trains`, `offload` | datagrams, many of them in one system call |
-//! | `relay` | the TCP relay, on a thread of its own |
+//! | `streams` | connections to TCP relays |
+//! | `relay` | the TCP relay, on threads of its own |
+//! | `workers` | more threads for the datagrams of a busy node |
 //! | `profile_store`, `saver`, `snapshot` | the profile: its file, when it is written, what is in it |
 //! | `vitals` | counters for those who operate a node |
-//! | `resolve` | bootstrap lines and host names |
+//! | `resolve`, `proxy` | bootstrap lines, host names and proxies, as people write them |
 
 mod builder;
 mod contacts;
@@ -34,7 +37,9 @@ mod event;
 mod handle;
 mod lan;
 mod offload;
+mod outside;
 mod profile_store;
+mod proxy;
 mod relay;
 mod resolve;
 mod room;
@@ -43,8 +48,10 @@ mod saver;
 mod sleep;
 mod snapshot;
 mod socket;
+mod streams;
 mod trains;
 mod vitals;
+mod workers;
 
 pub use bluering_core::crypto::HostSuite;
 pub use builder::{Builder, MOTD_LEN_MAX, StartError};
@@ -53,6 +60,7 @@ pub use env::{HostEnv, rng};
 pub use event::{Events, ToxEvent};
 pub use handle::{BootstrapError, CommandError, Me, SentMessages, Stopped, Tox};
 pub use profile_store::{LoadError, ProfileBytes, ProfileStore, SaveError, Unusable, private_file};
+pub use proxy::{ProxyAddress, ProxyAddressError};
 pub use relay::RelayReport;
 pub use resolve::{BootstrapLineError, BootstrapNode, ResolveError, resolve};
 pub use runner::Runner;

@@ -15,7 +15,7 @@ pub struct BootstrapNode {
     pub port: u16,
     /// The node's DHT key.
     pub key: PublicKey,
-    /// TCP port of its relay, for the time when relays are supported.
+    /// TCP port of its relay.
     pub tcp_port: Option<u16>,
 }
 

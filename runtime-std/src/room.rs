@@ -5,10 +5,13 @@ use crate::env::Clock;
 use crate::lan;
 use crate::saver::Saver;
 use crate::socket::UdpPort;
+use crate::streams::Streams;
 use crate::trains::Departures;
 use crate::vitals::Traffic;
+use crate::workers::Worker;
 use crate::{EventSender, HostEnv, ToxEvent};
 use bluering_core::driver::{Ports, Sent};
+use bluering_core::relay::StreamId;
 use bluering_core::time::Instant;
 use bluering_core::{Action, Event, Node, Transmit};
 
@@ -22,6 +25,8 @@ pub(crate) struct Room {
     pub(crate) saver: Saver,
     pub(crate) clock: Clock,
     pub(crate) traffic: Box<Traffic>,
+    /// Other threads that have counted something.
+    pub(crate) workers: Vec<Worker>,
     /// Somebody asked for the end.
     pub(crate) stopping: bool,
 }
@@ -34,7 +39,8 @@ impl Room {
 
 /// The way out of the node.
 pub(crate) struct Outlet<'a> {
-    pub(crate) socket: &'a UdpPort,
+    pub(crate) socket: Option<&'a UdpPort>,
+    pub(crate) streams: &'a mut Streams,
     pub(crate) departures: &'a mut Departures,
     pub(crate) events: &'a mut EventSender,
     pub(crate) contacts: &'a mut Contacts,
@@ -44,20 +50,27 @@ pub(crate) struct Outlet<'a> {
 
 impl Ports for Outlet<'_> {
     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent {
-        let sent = self.departures.push(self.socket, packet);
+        let Some(socket) = self.socket else { return Sent::Ok };
+        let sent = self.departures.push(socket, packet);
         if sent == Sent::Ok {
             self.traffic.count_sent(packet.bytes);
         }
         sent
     }
 
+    fn stream(&mut self, id: StreamId, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        self.streams.fill(id, fill)
+    }
+
     fn action(&mut self, action: Action) {
         match action {
             Action::Persist => self.saver.changed(),
             Action::LanDiscovery(call) => {
-                let sent = lan::tell(self.socket, &call);
+                let sent = self.socket.map_or(0, |socket| lan::tell(socket, &call));
                 (0..sent).for_each(|_| self.traffic.count_sent(&call.packet()));
             }
+            Action::Open { id, to } => self.streams.open(id, to),
+            Action::Close { id } => self.streams.close(id),
             _ => {}
         }
     }

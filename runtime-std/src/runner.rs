@@ -2,16 +2,19 @@
 //! them, or the node's next deadline, calls. It never polls on a tick, and it allocates nothing per packet.
 
 use crate::env::unix_now;
+use crate::outside::Outside;
 use crate::profile_store::SaveError;
 use crate::relay::RelayGate;
 use crate::room::{Job, Outlet, Room};
 use crate::snapshot::snapshot;
 use crate::socket::UdpPort;
-use crate::trains::{Arrivals, Departures};
+use crate::streams::Streams;
+use crate::trains::{Arrivals, Departures, Replies};
+use crate::workers::{Parcel, Workers};
 use crate::{EventSender, ToxEvent};
 use bluering_core::driver::{Idle, Scratch, Sent, pump};
 use bluering_core::time::Deadline;
-use bluering_core::{DATAGRAM_MAX, Disposition, Frame};
+use bluering_core::{DATAGRAM_MAX, Disposition, Endpoint, Frame};
 use smol::channel::{Receiver, Sender};
 use smol::future::FutureExt;
 use smol::stream::Stream;
@@ -34,19 +37,26 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// it a thread of its own.
 pub struct Runner {
     pub(crate) room: Room,
-    pub(crate) socket: UdpPort,
+    /// None when there is TCP only.
+    pub(crate) socket: Option<UdpPort>,
+    pub(crate) streams: Streams,
     pub(crate) jobs: Pin<Box<Receiver<Job>>>,
     pub(crate) events: EventSender,
     pub(crate) ended: Sender<Result<(), SaveError>>,
     pub(crate) scratch: Box<Scratch>,
     pub(crate) arrivals: Arrivals,
     pub(crate) departures: Departures,
+    pub(crate) replies: Replies,
     pub(crate) buf: Box<[u8; DATAGRAM_MAX]>,
     pub(crate) timer: Timer,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) clock_at: Option<Instant>,
+    pub(crate) outside: Outside,
     /// The way to our TCP relay, if there is one.
     pub(crate) relay: Option<RelayGate>,
+    /// Threads that receive beside us, if there are any.
+    pub(crate) workers: Option<Workers>,
+    pub(crate) parcel: Parcel,
 }
 
 impl std::fmt::Debug for Runner {
@@ -69,6 +79,8 @@ pub(crate) enum Wake {
     /// All handles are gone.
     Orphaned,
     Saved(Result<(), SaveError>),
+    /// The system tells something.
+    Outside,
     Other,
 }
 
@@ -90,10 +102,13 @@ impl Runner {
 
     /// Handles all that has come in and sends what follows; `None` at the end.
     pub(crate) fn turn(&mut self) -> Option<Turn> {
-        let more = self.take_datagrams() | self.run_jobs();
+        let more = self.take_datagrams();
+        self.take_parcel();
+        self.send_replies();
+        let more = more | self.take_bytes() | self.run_jobs();
         self.look_at_clocks();
         let idle = self.pump();
-        match (self.room.stopping, more) {
+        match (self.room.stopping, more || self.streams.has_ended()) {
             (true, _) => None,
             (false, true) => Some(Turn::Again),
             (false, false) => Some(Turn::Sleep(idle)),
@@ -106,6 +121,7 @@ impl Runner {
             Wake::Job(job) => job(&mut self.room),
             Wake::Orphaned => self.room.stopping = true,
             Wake::Saved(result) => self.report(result),
+            Wake::Outside => self.look_outside(),
             Wake::Other => {}
         }
     }
@@ -113,23 +129,59 @@ impl Runner {
     /// Handles what has arrived; true when there may be more.
     fn take_datagrams(&mut self) -> bool {
         for _ in 0..DATAGRAMS_AT_ONCE {
-            let Some((len, from)) = self.arrivals.next(&self.socket, &mut self.buf) else { return false };
-            if self.relay.as_ref().is_some_and(|relay| relay.takes(&self.buf[..len])) {
+            let Some(socket) = &self.socket else { return false };
+            let Some((len, from)) = self.arrivals.next(socket, &mut self.buf) else { return false };
+            if self.relay.as_ref().is_some_and(|relay| relay.door.takes(&self.buf[..len])) {
                 continue;
             }
-            let now = self.room.now();
             self.room.traffic.count_received(&self.buf[..len]);
-            match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
-                // A reply that the socket refuses is dropped: everything answered like this is asked again.
-                Disposition::Reply { to, len } => {
-                    if self.socket.send(&self.buf[..len], to) == Sent::Ok {
-                        self.room.traffic.count_sent(&self.buf[..len]);
-                    }
-                }
-                Disposition::Consumed | Disposition::Dropped(_) => {}
-            }
+            self.handle(len, from);
         }
         true
+    }
+
+    /// Handles what workers have received, and counted.
+    fn take_parcel(&mut self) {
+        let Some(workers) = &self.workers else { return };
+        let mut parcel = std::mem::take(&mut self.parcel);
+        workers.post.take(&mut parcel);
+        parcel.open(|from, datagram, key| {
+            if let Some(key) = key {
+                self.room.node.learn_key(key);
+            }
+            let len = datagram.len().min(DATAGRAM_MAX);
+            self.buf[..len].copy_from_slice(&datagram[..len]);
+            self.handle(len, from);
+        });
+        self.parcel = parcel;
+    }
+
+    fn handle(&mut self, len: usize, from: Endpoint) {
+        let now = self.room.now();
+        match self.room.node.handle_datagram(now, &mut Frame::new(&mut self.buf, len, from)) {
+            Disposition::Reply { to, len } => self.reply(to, len),
+            Disposition::Consumed | Disposition::Dropped(_) => {}
+        }
+    }
+
+    fn reply(&mut self, to: Endpoint, len: usize) {
+        if let Some(to) = self.socket.as_ref().and_then(|socket| socket.address(to))
+            && self.replies.push(&self.buf[..len], to)
+        {
+            self.send_replies();
+        }
+    }
+
+    fn send_replies(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        let traffic = &mut self.room.traffic;
+        self.replies.depart(socket.socket(), |datagram| traffic.count_sent(datagram));
+    }
+
+    /// Handles what has come from relays; true when there may be more.
+    fn take_bytes(&mut self) -> bool {
+        let now = self.room.now();
+        self.streams.serve(&mut self.room.node, now)
     }
 
     /// Runs waiting commands; true when there may be more.
@@ -141,6 +193,17 @@ impl Runner {
             }
         }
         true
+    }
+
+    /// After a jump of the clock the wall clock is read anew, and the node sees for itself that it has slept.
+    pub(crate) fn look_outside(&mut self) {
+        if let Some(changed) = self.outside.hear() {
+            self.clock_at = None;
+            if changed.network {
+                let now = self.room.now();
+                self.room.node.handle_network_change(now);
+            }
+        }
     }
 
     fn look_at_clocks(&mut self) {
@@ -161,10 +224,13 @@ impl Runner {
     fn pump(&mut self) -> Idle {
         let now = self.room.now();
         let Room { node, contacts, saver, traffic, .. } = &mut self.room;
-        let (socket, departures, events) = (&self.socket, &mut self.departures, &mut self.events);
-        let mut outlet = Outlet { socket, departures, events, contacts, saver, traffic };
+        let (socket, streams) = (self.socket.as_ref(), &mut self.streams);
+        let (departures, events) = (&mut self.departures, &mut self.events);
+        let mut outlet = Outlet { socket, streams, departures, events, contacts, saver, traffic };
         let mut idle = pump(node, now, &mut self.scratch, &mut outlet);
-        idle.transmit_blocked |= self.departures.depart(&self.socket) == Sent::Blocked;
+        if let Some(socket) = &self.socket {
+            idle.transmit_blocked |= self.departures.depart(socket) == Sent::Blocked;
+        }
         self.events.deliver();
         self.deadline = idle.deadline;
         idle
@@ -188,10 +254,18 @@ impl Runner {
         if let Poll::Ready(wake) = self.poll_told(cx, idle) {
             return Poll::Ready(wake);
         }
-        let awake = self.socket.poll_readable(cx).is_ready()
+        if self.outside.poll(cx).is_ready() {
+            return Poll::Ready(Wake::Outside);
+        }
+        let awake = self.socket.as_ref().is_some_and(|socket| socket.poll_readable(cx).is_ready())
+            || self.streams.poll_ready(cx).is_ready()
             || Pin::new(&mut self.timer).poll_next(cx).is_ready()
-            || (idle.transmit_blocked && self.socket.poll_writable(cx).is_ready());
+            || (idle.transmit_blocked && self.poll_writable(cx).is_ready());
         if awake { Poll::Ready(Wake::Other) } else { Poll::Pending }
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket.as_ref().map_or(Poll::Pending, |socket| socket.poll_writable(cx).map(drop))
     }
 
     /// What other threads tell.
@@ -206,6 +280,14 @@ impl Runner {
         }
         let has_room = idle.events_blocked && self.events.poll_read(cx).is_ready();
         if has_room { Poll::Ready(Wake::Other) } else { Poll::Pending }
+    }
+
+    /// When a socket that was full takes more.
+    fn poll_flushable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match (self.poll_writable(cx), self.streams.poll_ready(cx)) {
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            (Poll::Ready(()), _) | (_, Poll::Ready(())) => Poll::Ready(()),
+        }
     }
 
     /// A failure is an event; when there is no room for it, the next save tells.
@@ -224,8 +306,9 @@ impl Runner {
         let now = self.room.now();
         self.room.node.shutdown(now);
         let farewell = async {
-            while self.pump().transmit_blocked {
-                let _ = poll_fn(|cx| self.socket.poll_writable(cx)).await;
+            while self.pump().transmit_blocked || self.streams.is_blocked() {
+                poll_fn(|cx| self.poll_flushable(cx)).await;
+                self.take_bytes();
             }
         };
         let too_long = async {

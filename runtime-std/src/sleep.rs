@@ -6,7 +6,10 @@ use crate::Runner;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
     use super::Runner;
+    use crate::outside::Outside;
     use crate::runner::Turn;
+    use crate::socket::UdpPort;
+    use crate::streams::Streams;
     use nix::poll::{PollFd, PollFlags, ppoll};
     use nix::sys::eventfd::{EfdFlags, EventFd};
     use nix::sys::time::TimeSpec;
@@ -44,21 +47,52 @@ mod linux {
             Ok(Self { fd, rung: AtomicBool::new(false), sleeping: AtomicBool::new(false) })
         }
 
-        /// Sleeps until it is rung, the socket is ready, or `until`.
-        fn sleep(&self, socket: &impl AsFd, writable: bool, until: Option<Instant>) {
+        /// Sleeps until it is rung, a socket is ready, the outside has something to tell (true), or `until`.
+        fn sleep(
+            &self,
+            socket: Option<&UdpPort>,
+            streams: &mut Streams,
+            outside: &Outside,
+            writable: bool,
+            until: Option<Instant>,
+        ) -> bool {
             self.sleeping.store(true, SeqCst);
+            let mut told = false;
             if !self.rung.load(SeqCst) {
-                let wanted = if writable { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
-                let mut fds = [PollFd::new(socket.as_fd(), wanted), PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+                let mut fds = Vec::with_capacity(FDS);
+                fds.push(PollFd::new(self.fd.as_fd(), PollFlags::POLLIN));
+                fds.extend(streams.sockets().map(|(socket, writable)| PollFd::new(socket.as_fd(), wanted(writable))));
+                let streams_end = fds.len();
+                fds.extend(outside.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+                let outside_end = fds.len();
+                fds.extend(socket.map(|socket| PollFd::new(socket.socket().as_fd(), wanted(writable))));
                 let time = until.map(|at| TimeSpec::from_duration(until_then(at)));
                 // An interrupted sleep is a short sleep.
                 let _ = ppoll(&mut fds, time, None);
-                if fds[1].any() == Some(true) {
+                if fds[0].any() == Some(true) {
                     let _ = self.fd.read();
                 }
+                told = fds[streams_end..outside_end].iter().any(|fd| fd.any() == Some(true));
+                let found: Vec<_> = fds[1..streams_end].iter().map(is_ready).collect();
+                streams.found(found.into_iter());
             }
             self.sleeping.store(false, SeqCst);
+            told
         }
+    }
+
+    /// Descriptors that are waited for in most nodes.
+    const FDS: usize = 8;
+
+    fn wanted(writable: bool) -> PollFlags {
+        if writable { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN }
+    }
+
+    /// Whether it can be read and written; errors are found by either.
+    fn is_ready(fd: &PollFd<'_>) -> (bool, bool) {
+        let found = fd.revents().unwrap_or(PollFlags::empty());
+        let failed = found.intersects(PollFlags::POLLERR | PollFlags::POLLHUP);
+        (failed || found.contains(PollFlags::POLLIN), failed || found.contains(PollFlags::POLLOUT))
     }
 
     fn until_then(at: Instant) -> Duration {
@@ -76,7 +110,13 @@ mod linux {
                 bell.rung.store(false, SeqCst);
                 match self.poll_told(&mut cx, idle) {
                     Poll::Ready(wake) => self.woken(wake),
-                    Poll::Pending => bell.sleep(self.socket.socket(), idle.transmit_blocked, self.alarm(idle)),
+                    Poll::Pending => {
+                        let alarm = self.alarm(idle);
+                        let (socket, streams) = (self.socket.as_ref(), &mut self.streams);
+                        if bell.sleep(socket, streams, &self.outside, idle.transmit_blocked, alarm) {
+                            self.look_outside();
+                        }
+                    }
                 }
             }
             smol::block_on(self.finish());

@@ -1,6 +1,6 @@
 //! The node's UDP socket: one for both families where the host has IPv6, never blocking.
 
-use crate::offload::{self, Hall, Train};
+use crate::offload::{self, Hall};
 use bluering_core::Endpoint;
 use bluering_core::driver::Sent;
 use smol::Async;
@@ -99,8 +99,23 @@ impl UdpPort {
                 Err(_) => Self::bind(Listen::V4(ports)),
             },
             Listen::V4(ports) => Self::first_free(Ipv4Addr::UNSPECIFIED.into(), ports),
-            Listen::At(at) => open(at).map_err(|source| BindError::udp(at.to_string(), source)),
+            Listen::At(at) => open(at, false).map_err(|source| BindError::udp(at.to_string(), source)),
         }
+    }
+
+    /// Opens so many sockets at one address, among which the system deals out what arrives.
+    pub(crate) fn bind_several(listen: Listen, count: usize) -> Result<Vec<Self>, BindError> {
+        // Sockets that share an address share it with any process of the same user. The first does not share: it sees
+        // whether somebody is there.
+        let first = Self::bind(listen)?;
+        if count <= 1 {
+            return Ok(vec![first]);
+        }
+        let local = first.io.get_ref().local_addr();
+        drop(first);
+        let share = |at: SocketAddr| (0..count).map(|_| open(at, true)).collect::<io::Result<_>>();
+        let at = local.map_err(|source| BindError::udp("its address".to_string(), source))?;
+        share(at).map_err(|source| BindError::udp(at.to_string(), source))
     }
 
     fn first_free(ip: IpAddr, ports: Ports) -> Result<Self, BindError> {
@@ -109,10 +124,10 @@ impl UdpPort {
             Ports::Fixed(port) => (port, port),
         };
         let mut port = first;
-        let mut result = open(SocketAddr::new(ip, port));
+        let mut result = open(SocketAddr::new(ip, port), false);
         while port < last && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse) {
             port += 1;
-            result = open(SocketAddr::new(ip, port));
+            result = open(SocketAddr::new(ip, port), false);
         }
         let tried = if first == last { format!("port {first}") } else { format!("ports {first} to {last}") };
         result.map_err(|source| BindError::udp(tried, source))
@@ -123,12 +138,12 @@ impl UdpPort {
         self.local
     }
 
-    /// The next datagrams that have already arrived.
-    pub(crate) fn receive(&self, hall: &mut Hall) -> Option<Train> {
+    /// Takes datagrams that have already arrived: whether there may be more; `None` when there are none.
+    pub(crate) fn receive(&self, hall: &mut Hall) -> Option<bool> {
         // Errors other than "nothing there" report, once each, what became of an earlier datagram.
         for _ in 0..RECEIVE_TRIES {
             match hall.receive(self.io.get_ref()) {
-                Ok(train) => return Some(train),
+                Ok(more) => return Some(more),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
                 Err(_) => {}
             }
@@ -183,7 +198,7 @@ impl UdpPort {
     }
 
     /// The address in the socket's family.
-    fn address(&self, to: Endpoint) -> Option<SocketAddr> {
+    pub(crate) fn address(&self, to: Endpoint) -> Option<SocketAddr> {
         address_in(to, self.v6)
     }
 
@@ -192,8 +207,7 @@ impl UdpPort {
         Ok(UdpSender { socket: self.io.get_ref().try_clone()?, v6: self.v6 })
     }
 
-    /// The socket itself, to wait for it without a reactor.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    /// The socket itself.
     pub(crate) fn socket(&self) -> &UdpSocket {
         self.io.get_ref()
     }
@@ -226,11 +240,13 @@ pub(crate) struct UdpSender {
 }
 
 impl UdpSender {
-    /// Hands a datagram to the kernel, which may lose it, as the network may.
-    pub(crate) fn send(&self, bytes: &[u8], to: Endpoint) {
-        if let Some(to) = address_in(to, self.v6) {
-            let _ = self.socket.send_to(bytes, to);
-        }
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    /// The address in the socket's family.
+    pub(crate) fn address(&self, to: Endpoint) -> Option<SocketAddr> {
+        address_in(to, self.v6)
     }
 }
 
@@ -265,11 +281,14 @@ fn with_zone(ip: Ipv6Addr, port: u16) -> SocketAddr {
 }
 
 /// A call may report the fate of an earlier datagram instead of doing its own work.
-const SEND_TRIES: usize = 2;
+pub(crate) const SEND_TRIES: usize = 2;
 const RECEIVE_TRIES: usize = 8;
 
-fn open(at: SocketAddr) -> io::Result<UdpPort> {
+fn open(at: SocketAddr, shared: bool) -> io::Result<UdpPort> {
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+    if shared {
+        offload::share(&socket)?;
+    }
     if at.is_ipv6() {
         socket.set_only_v6(false)?;
     }
@@ -299,7 +318,8 @@ mod tests {
     fn receive(port: &UdpPort) -> (Vec<u8>, Endpoint) {
         let mut hall = Hall::new();
         smol::block_on(std::future::poll_fn(|cx| port.poll_readable(cx))).expect("readable");
-        let train = port.receive(&mut hall).expect("a datagram");
+        port.receive(&mut hall).expect("a datagram");
+        let train = hall.trains.front().expect("a datagram");
         (hall.bytes[..train.len].to_vec(), train.from.into())
     }
 

@@ -1,9 +1,11 @@
 //! Between the node, which speaks in single datagrams, and the socket, which takes and gives trains of them.
 
-use crate::offload::{Hall, TRAIN_CARS, TRAIN_LEN_MAX, Train};
-use crate::socket::{UdpPort, endpoint_of};
+use crate::offload::{self, AT_ONCE, Hall, TRAIN_CARS, TRAIN_LEN_MAX, Waiting};
+use crate::socket::{SEND_TRIES, UdpPort, endpoint_of};
 use bluering_core::driver::Sent;
 use bluering_core::{DATAGRAM_MAX, Endpoint, Transmit};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
 
 /// Datagrams that wait to be sent in one call. Nothing that was taken is lost, and order is kept.
 #[derive(Debug)]
@@ -65,32 +67,79 @@ impl Departures {
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     hall: Hall,
-    train: Option<(Train, Endpoint)>,
+    /// How far the first train is handled.
     at: usize,
+    /// The last call has taken all that was there.
+    all: bool,
 }
 
 impl Arrivals {
     pub(crate) fn new() -> Self {
-        Self { hall: Hall::new(), train: None, at: 0 }
+        Self { hall: Hall::new(), at: 0, all: false }
     }
 
     /// The next datagram that has already arrived: its length and sender. Longer than `buf` is cut.
     pub(crate) fn next(&mut self, port: &UdpPort, buf: &mut [u8; DATAGRAM_MAX]) -> Option<(usize, Endpoint)> {
-        let (train, from) = match self.train {
-            Some(train) => train,
-            None => {
-                let train = port.receive(&mut self.hall)?;
-                self.at = 0;
-                (train, endpoint_of(train.from))
+        if self.hall.trains.is_empty() {
+            if core::mem::take(&mut self.all) {
+                return None;
             }
-        };
+            self.all = !port.receive(&mut self.hall)?;
+        }
+        let train = self.hall.trains.front()?;
         let end = if train.stride == 0 { train.len } else { train.len.min(self.at + train.stride) };
-        let car = &self.hall.bytes[self.at..end];
-        let len = car.len().min(DATAGRAM_MAX);
+        let car = &self.hall.bytes[train.at + self.at..train.at + end];
+        let (len, from) = (car.len().min(DATAGRAM_MAX), endpoint_of(train.from));
         buf[..len].copy_from_slice(&car[..len]);
         self.at = end;
-        self.train = (end < train.len).then_some((train, from));
+        if end >= train.len {
+            self.hall.trains.pop_front();
+            self.at = 0;
+        }
         Some((len, from))
+    }
+}
+
+/// Answers that wait to be sent in one call. What the socket does not take is lost: whoever asked asks again.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    bytes: Vec<u8>,
+    waiting: Vec<Waiting>,
+}
+
+impl Replies {
+    pub(crate) fn new() -> Self {
+        Self { bytes: Vec::with_capacity(AT_ONCE * DATAGRAM_MAX), waiting: Vec::with_capacity(AT_ONCE) }
+    }
+
+    /// Takes an answer; true when there must be a [`depart`](Self::depart) before the next.
+    #[must_use]
+    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr) -> bool {
+        self.bytes.extend_from_slice(bytes);
+        self.waiting.push(Waiting { end: self.bytes.len(), to });
+        self.waiting.len() == AT_ONCE
+    }
+
+    /// Sends what waits, and shows each datagram that the kernel took to `sent`.
+    pub(crate) fn depart(&mut self, socket: &UdpSocket, mut sent: impl FnMut(&[u8])) {
+        let (mut first, mut start, mut tries) = (0, 0, SEND_TRIES);
+        while first < self.waiting.len() {
+            match offload::send_some(socket, &self.bytes, start, &self.waiting[first..]) {
+                Ok(count) => {
+                    for datagram in &self.waiting[first..first + count] {
+                        sent(&self.bytes[start..datagram.end]);
+                        start = datagram.end;
+                    }
+                    (first, tries) = (first + count, SEND_TRIES);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) if tries > 1 => tries -= 1,
+                // No route, say: it alone is lost.
+                Err(_) => (start, first, tries) = (self.waiting[first].end, first + 1, SEND_TRIES),
+            }
+        }
+        self.bytes.clear();
+        self.waiting.clear();
     }
 }
 
@@ -156,6 +205,28 @@ mod tests {
     }
 
     #[test]
+    fn replies_to_many_go_together_and_one_that_cannot_go_takes_none_along() {
+        let a = bind(Ipv4Addr::LOCALHOST);
+        let others: Vec<_> = (0..AT_ONCE - 1).map(|_| bind(Ipv4Addr::LOCALHOST)).collect();
+        let (mut replies, mut sent) = (Replies::new(), 0);
+        for (i, other) in others.iter().enumerate() {
+            if i == 5 {
+                assert!(!replies.push(&[0; 70_000], SocketAddr::from(other.local())));
+            }
+            assert_eq!(replies.push(&[i as u8; 100], SocketAddr::from(other.local())), i + 2 == AT_ONCE);
+        }
+        replies.depart(a.socket(), |_| sent += 1);
+        assert_eq!(sent, others.len());
+        for (i, other) in others.iter().enumerate() {
+            smol::block_on(std::future::poll_fn(|cx| other.poll_readable(cx))).expect("readable");
+            let (mut arrivals, mut buf) = (Arrivals::new(), [0; DATAGRAM_MAX]);
+            let (len, from) = arrivals.next(other, &mut buf).expect("a datagram");
+            assert_eq!((len, buf[0], from), (100, i as u8, a.local()));
+            assert!(arrivals.next(other, &mut buf).is_none());
+        }
+    }
+
+    #[test]
     fn a_full_socket_loses_nothing() {
         let (a, b) = (bind(Ipv4Addr::LOCALHOST), bind(Ipv4Addr::LOCALHOST));
         let mut out = Departures::new();
@@ -169,8 +240,12 @@ mod tests {
         assert_eq!(out.depart(&a), Sent::Ok);
         let (mut arrivals, mut buf) = (Arrivals::new(), [0; DATAGRAM_MAX]);
         for expected in [b"one".as_slice(), b"longer"] {
-            smol::block_on(std::future::poll_fn(|cx| b.poll_readable(cx))).expect("readable");
-            let (len, _) = arrivals.next(&b, &mut buf).expect("a datagram");
+            let len = loop {
+                match arrivals.next(&b, &mut buf) {
+                    Some((len, _)) => break len,
+                    None => smol::block_on(std::future::poll_fn(|cx| b.poll_readable(cx))).expect("readable"),
+                }
+            };
             assert_eq!(&buf[..len], expected);
         }
         assert!(arrivals.next(&b, &mut buf).is_none());

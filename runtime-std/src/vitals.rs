@@ -46,6 +46,15 @@ impl Traffic {
         }
     }
 
+    /// Adds what another thread has counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let add = |all: &mut [u64; KINDS], more: &[u64; KINDS]| all.iter_mut().zip(more).for_each(|(a, b)| *a += b);
+        add(&mut self.received, &other.received);
+        add(&mut self.sent, &other.sent);
+        self.bytes_received += other.bytes_received;
+        self.bytes_sent += other.bytes_sent;
+    }
+
     pub(crate) fn count_sent(&mut self, datagram: &[u8]) {
         if let Some(kind) = datagram.first() {
             self.sent[usize::from(*kind)] += 1;
@@ -72,10 +81,10 @@ impl Tox {
     /// # Errors
     /// [`Stopped`].
     pub async fn vitals(&self) -> Result<Vitals, Stopped> {
-        self.call(|room| Vitals {
-            stats: room.node.stats().clone(),
-            occupancy: room.node.occupancy(),
-            traffic: (*room.traffic).clone(),
+        self.call(|room| {
+            let (mut stats, mut traffic) = (room.node.stats().clone(), (*room.traffic).clone());
+            room.workers.iter().for_each(|worker| worker.add_to(&mut stats, &mut traffic));
+            Vitals { stats, occupancy: room.node.occupancy(), traffic }
         })
         .await
     }

@@ -1,12 +1,11 @@
 //! Hosts that run no node: adversaries, and whatever else a test puts on the network.
 
-use crate::net::{ConnId, Net, Side, StreamEvent, StreamSpec, Streams};
+use crate::net::{ConnId, Net, Side, StreamEvent};
 use crate::observe::{HostId, Packet};
 use crate::rng::SimRng;
-use crate::world::NOBODY;
+use crate::world::StreamDesk;
 use bluering_core::Endpoint;
 use bluering_core::time::Instant;
-use core::time::Duration;
 
 /// The program of a host that is no node.
 pub trait Actor {
@@ -45,8 +44,7 @@ pub struct ActorCx<'a> {
     pub(crate) out: &'a mut Vec<Outgoing>,
     pub(crate) wake: &'a mut Instant,
     pub(crate) net: &'a Net,
-    pub(crate) streams: &'a mut Streams,
-    pub(crate) spec: &'a StreamSpec,
+    pub(crate) desk: &'a mut StreamDesk,
 }
 
 /// A datagram that an actor sends.
@@ -78,30 +76,33 @@ impl ActorCx<'_> {
 impl ActorCx<'_> {
     /// Accepts connections to `port` from now on.
     pub fn listen(&mut self, port: u16) {
-        self.streams.listen(self.host, port);
+        self.desk.streams.listen(self.host, port);
     }
 
     /// Begins a connection to a server. [`Actor::on_stream`] hears how it goes; to an address that nobody has, or that
     /// cannot be reached from outside, it times out.
     pub fn connect(&mut self, to: Endpoint) -> ConnId {
-        let (host, way) = self.net.stream_way(self.host, to).unwrap_or((NOBODY, Duration::ZERO));
-        let spec = StreamSpec { latency: self.spec.latency + way, ..self.spec.clone() };
-        self.streams.connect(self.now, self.host, (host, to.port()), spec)
+        self.desk.connect(self.now, self.net, self.host, to)
     }
 
     /// Writes to a stream; how many bytes were taken. When that is less than all,
     /// [`Writable`](crate::net::StreamWhat::Writable) follows as soon as there is room.
     pub fn write(&mut self, conn: ConnId, side: Side, bytes: &[u8]) -> usize {
-        self.streams.write(self.now, conn, side, bytes)
+        self.desk.streams.write(self.now, conn, side, bytes)
     }
 
     /// Ends what this side writes, behind all that was written.
     pub fn close(&mut self, conn: ConnId, side: Side) {
-        self.streams.close(self.now, conn, side);
+        self.desk.streams.close(self.now, conn, side);
     }
 
     /// Gives a stream up at once.
     pub fn abort(&mut self, conn: ConnId, side: Side) {
-        self.streams.abort(self.now, conn, side);
+        self.desk.streams.abort(self.now, conn, side);
+    }
+
+    /// Whether this side reads from now on. What it does not read fills the other side's window.
+    pub fn set_reading(&mut self, conn: ConnId, side: Side, reading: bool) {
+        self.desk.streams.set_reading(self.now, conn, side, reading);
     }
 }

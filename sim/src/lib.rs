@@ -7,6 +7,7 @@
 //! | [`crypto`] | the nodes' cryptography: real, or a toy for scale |
 //! | [`world`] | hosts, virtual time, and what happens next |
 //! | [`actor`], [`observe`] | hosts that are no nodes; what watchers see |
+//! | [`actors`] | proxies, and clients of relays |
 //! | [`adversaries`] | who means the network ill |
 //! | [`oracles`] | what must hold in every run |
 //! | [`output`] | what a person looks at afterwards |
@@ -15,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 pub mod actor;
+pub mod actors;
 pub mod adversaries;
 pub mod choices;
 pub mod crypto;

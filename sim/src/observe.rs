@@ -2,7 +2,7 @@
 //!
 //! The watcher is all-knowing: each observation names the hosts behind addresses. Nodes never see any of it.
 
-use crate::net::NetDrop;
+use crate::net::{ConnId, NetDrop, Side, StreamWhat};
 use bluering_core::crypto::{PublicKey, SecretKey};
 use bluering_core::time::{Deadline, Instant};
 use bluering_core::{Disposition, Endpoint, Event, Limits, MessageId};
@@ -135,11 +135,47 @@ pub enum Observation<'a> {
         /// How often.
         times: u64,
     },
+    /// A datagram was for the relay on a host, not for its node.
+    ForRelay {
+        /// The host.
+        host: HostId,
+        /// The datagram as it came.
+        packet: Packet<'a>,
+        /// What became of it.
+        disposition: Disposition,
+    },
+    /// Something happened at one end of a byte stream.
+    Stream {
+        /// Whose end.
+        host: HostId,
+        /// The stream.
+        conn: ConnId,
+        /// Which end.
+        side: Side,
+        /// What.
+        what: StreamSeen<'a>,
+    },
     /// A fault of the plan begins or ends, or a phase of the run begins.
     Mark {
         /// Words for a timeline.
         text: &'a str,
     },
+}
+
+/// What is seen of one end of a byte stream.
+#[derive(Clone, Copy, Debug)]
+pub enum StreamSeen<'a> {
+    /// A node begins a connection.
+    Connects {
+        /// Where to.
+        to: Endpoint,
+    },
+    /// A node or relay writes.
+    Writes(&'a [u8]),
+    /// A node or relay closes.
+    Closes,
+    /// The program hears of it.
+    Hears(&'a StreamWhat),
 }
 
 /// What can be done to a host.

@@ -8,6 +8,7 @@
 
 use bluering_core::crypto::{Nacl, Nonce, Nospam, PublicKey, SecretKey, SharedKey, Suite};
 use bluering_core::driver::{Ports, Scratch, Sent, pump};
+use bluering_core::relay::StreamId;
 use bluering_core::time::Instant;
 use bluering_core::{
     Action, BootstrapInfo, Config, DATAGRAM_MAX, Disposition, Endpoint, Env, Event, Frame, Limits, Node, Parts,
@@ -63,6 +64,10 @@ impl Ports for Wire {
         Sent::Ok
     }
 
+    fn stream(&mut self, _: StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        false
+    }
+
     fn action(&mut self, _: Action) {}
 
     fn event_room(&mut self) -> bool {
@@ -84,13 +89,7 @@ impl Target {
         let (work, now) = (Rc::new(Cell::new(0)), Instant::from_secs(1));
         let parts = Parts { rng: SimRng::new(3), suite: Counting(work.clone()) };
         let info = Some(BootstrapInfo { version: 1, motd: b"target" });
-        let config = Config {
-            secret: SecretKey::from_bytes([5; 32]),
-            nospam: Nospam([1; 4]),
-            dht_secret: None,
-            info,
-            lan_discovery: false,
-        };
+        let config = Config { info, ..Config::new(SecretKey::from_bytes([5; 32]), Nospam([1; 4])) };
         let Ok(node) = Node::new(config, Storage::heap(limits), parts, now) else { panic!("the limits are too small") };
         let mut target = Self { node, work, scratch: Scratch::new(), now };
         target.drain();

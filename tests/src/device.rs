@@ -27,6 +27,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(90);
 const RECEIPTS_TIMEOUT: Duration = Duration::from_secs(10);
 const RECEIPTS_LOOK: Duration = Duration::from_millis(100);
+const ENDED_LOOK: Duration = Duration::from_millis(20);
 const TOX_ID_DIGITS: usize = 76;
 const KEY_DIGITS: usize = 64;
 
@@ -152,6 +153,21 @@ impl Device {
         let Self { process, board, .. } = self;
         drop(process);
         board
+    }
+
+    /// Waits until it has ended by itself, and gives its exit code.
+    ///
+    /// # Errors
+    /// When it has not within 20 seconds.
+    pub fn ended(mut self) -> Outcome<(Option<i32>, Board)> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.process.0.try_wait()? {
+                return Ok((status.code(), self.power_off()));
+            }
+            ensure(start.elapsed() < REPLY_TIMEOUT, || self.failure("it does not end").0)?;
+            sleep(ENDED_LOOK);
+        }
     }
 
     /// Presses the reset button. When that was.

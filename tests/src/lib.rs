@@ -8,32 +8,44 @@
 //! Nothing here skips: what is missing is an error that says what to install. Run with
 //!
 //! ```text
-//! apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark prometheus python3   # and as root
+//! apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark prometheus python3 \
+//!     dnsmasq-base nftables microsocks dante-server tinyproxy              # and as root
 //! cargo test  -p bluering-tests                                       # what needs none of that
 //! cargo test  -p bluering-tests --features interop
 //! cargo bench -p bluering-tests --features interop --no-fail-fast -- --quick    # without --quick: minutes, medians
 //! ```
 
+#[cfg(feature = "interop")]
+pub mod bad_relays;
 pub mod bench;
+#[cfg(feature = "interop")]
+pub mod crowd;
 mod device;
+#[cfg(feature = "interop")]
+pub mod load;
 mod log;
 pub mod measure;
 mod name_server;
+mod nat_net;
 mod net;
 mod node;
 mod pair;
 mod peer;
 mod programs;
+#[cfg(feature = "interop")]
+pub mod proxies;
 mod qmp;
 pub mod relay;
 #[cfg(feature = "interop")]
 pub mod sodium;
 pub mod table;
+pub mod watch;
 mod wire;
 
 pub use device::{Board, Clock, Device, Status, is_friend};
 pub use log::Heard;
 pub use name_server::NameServer;
+pub use nat_net::Translator;
 pub use net::Net;
 pub use node::Node;
 pub use pair::Pair;
@@ -49,7 +61,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What to install when something is missing.
 pub const INSTALL: &str = "apt-get install iproute2 libtoxcore2 toxcore-utils libsodium23 chromium tshark prometheus \
-                           python3 (and for run-qemu: qemu-system-arm nftables dnsmasq-base)";
+                           python3 dnsmasq-base nftables microsocks dante-server tinyproxy (and for run-qemu: \
+                           qemu-system-arm)";
 
 /// Why a scenario ended early, told for a person.
 pub struct Failure(pub String);

@@ -30,9 +30,24 @@ pub fn resident_bytes(pid: u32) -> u64 {
 #[must_use]
 pub fn udp_bound(pid: u32, port: u16) -> bool {
     let ends = format!(":{port:04X}");
-    ["udp", "udp6"].iter().any(|table| {
+    sockets(pid, &["udp", "udp6"], |local, _| local.ends_with(&ends))
+}
+
+/// Whether a TCP socket in the namespace of this process listens on `port`.
+#[must_use]
+pub fn tcp_listening(pid: u32, port: u16) -> bool {
+    let ends = format!(":{port:04X}");
+    sockets(pid, &["tcp", "tcp6"], |local, state| local.ends_with(&ends) && state == "0A")
+}
+
+/// Whether the tables have a socket with such a local address and state.
+fn sockets(pid: u32, tables: &[&str], wanted: impl Fn(&str, &str) -> bool) -> bool {
+    tables.iter().any(|table| {
         let table = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
-        table.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).any(|local| local.ends_with(&ends))
+        table.lines().skip(1).any(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            fields.next().zip(fields.nth(1)).is_some_and(|(local, state)| wanted(local, state))
+        })
     })
 }
 

@@ -63,6 +63,24 @@ impl Net {
         Ok(command)
     }
 
+    /// The same, for a program that sees other files in place of those of the system: pairs of the file, and what it
+    /// lies over. Nobody else sees them.
+    ///
+    /// # Errors
+    /// Without iproute2.
+    pub fn command_with(&self, program: &Path, files: &[(String, &str)]) -> Outcome<Command> {
+        if files.is_empty() {
+            return self.command(program);
+        }
+        // `ip netns exec` gives each program mounts of its own.
+        const OVERLAY: &str = "while [ \"$1\" != -- ]; do mount --bind \"$1\" \"$2\" || exit 1; shift 2; done\n\
+                               shift; exec \"$@\"";
+        let mut command = self.command(&in_path("sh")?)?;
+        command.args(["-c", OVERLAY, "sh"]);
+        command.args(files.iter().flat_map(|(file, over)| [file.as_str(), over])).arg("--").arg(program);
+        Ok(command)
+    }
+
     /// Does something in here, on a thread of its own.
     ///
     /// # Errors
@@ -92,11 +110,28 @@ impl Net {
         ip(&[&["-n", &self.name], args].concat())
     }
 
+    /// From now on all UDP is lost in here, without a word; or it is not any more.
+    ///
+    /// # Errors
+    /// Without nftables.
+    pub fn block_udp(&self, on: bool) -> Outcome {
+        const RULES: &str =
+            "table inet udp { chain out { type filter hook output priority 0; meta l4proto udp drop; } }";
+        self.pipe("nft", &["-f", "-"], if on { RULES } else { "delete table inet udp" })
+    }
+
     /// Sets kernel parameters: paths below /proc/sys and their values.
     pub(crate) fn set(&self, parameters: &[(&str, &str)]) -> Outcome {
         let script: String =
             parameters.iter().map(|(path, value)| format!("echo {value} > /proc/sys/{path} || exit 1\n")).collect();
         self.pipe("sh", &[], &script)
+    }
+
+    /// What a program in here prints.
+    pub(crate) fn output(&self, program: &str, args: &[&str]) -> Outcome<String> {
+        let output = self.command(&in_path(program)?)?.args(args).output()?;
+        check(&format!("{program} {}", args.join(" ")), &output)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Runs a program in here to its end, with this input.

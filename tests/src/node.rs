@@ -5,7 +5,7 @@ use crate::programs::{bluering, in_path};
 use crate::{Failure, Kind, Net, Outcome, Process, TempDir};
 use bluering_core::crypto::PublicKey;
 use core::fmt::Write;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -35,8 +35,16 @@ impl Node {
     pub fn start(net: &Net, kind: Kind) -> Outcome<Self> {
         match kind {
             Kind::Real => Self::start_real(net, None, None),
-            Kind::Ours => Self::start_ours(net, None, None),
+            Kind::Ours => Self::start_ours(net, None, None, &[]),
         }
+    }
+
+    /// One of ours that is a TCP relay too, with further options.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_with_options(net: &Net, options: &[&str]) -> Outcome<Self> {
+        Self::start_ours(net, Some(net.port()), None, options)
     }
 
     /// tox-bootstrapd with a TCP relay: c-toxcore 0.2.18 does not always find a friend without one.
@@ -54,7 +62,7 @@ impl Node {
     pub fn start_relay(net: &Net, kind: Kind) -> Outcome<Self> {
         match kind {
             Kind::Real => Self::start_real(net, Some(net.port()), None),
-            Kind::Ours => Self::start_ours(net, Some(net.port()), None),
+            Kind::Ours => Self::start_ours(net, Some(net.port()), None, &[]),
         }
     }
 
@@ -65,7 +73,7 @@ impl Node {
     pub fn start_from(net: &Net, kind: Kind, from: &Self) -> Outcome<Self> {
         match kind {
             Kind::Real => Self::start_real(net, None, Some(from)),
-            Kind::Ours => Self::start_ours(net, None, Some(from)),
+            Kind::Ours => Self::start_ours(net, None, Some(from), &[]),
         }
     }
 
@@ -92,6 +100,17 @@ impl Node {
         (0..count).map(|_| Self::start_from(net, self.kind, self)).collect()
     }
 
+    /// Starts one on another host that bootstraps from `first`.
+    ///
+    /// # Errors
+    /// When the program is missing or does not start.
+    pub fn start_after(first: &Self, net: &Net, kind: Kind) -> Outcome<Self> {
+        match kind {
+            Kind::Real => Self::start_real(net, None, Some(first)),
+            Kind::Ours => Self::start_ours(net, None, Some(first), &[]),
+        }
+    }
+
     /// Starts one that listens as its configuration file says.
     ///
     /// # Errors
@@ -106,7 +125,7 @@ impl Node {
             Kind::Ours => command.args(["node", "--config", config]),
         };
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, None)?;
-        let host = Ipv4Addr::LOCALHOST.into();
+        let host = net.address();
         Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, _folder: TempDir::new()? })
     }
 
@@ -153,6 +172,19 @@ impl Node {
         self.process.0.id()
     }
 
+    /// Asks it to end, as a service manager does, and waits for that: how long it took.
+    ///
+    /// # Errors
+    /// When it ends otherwise than in good order.
+    #[cfg(feature = "interop")]
+    pub fn stop(mut self) -> Outcome<Duration> {
+        use nix::sys::signal::{Signal, kill};
+        let start = std::time::Instant::now();
+        kill(nix::unistd::Pid::from_raw(self.pid() as i32), Signal::SIGTERM).map_err(std::io::Error::from)?;
+        let status = self.process.0.wait()?;
+        if status.success() { Ok(start.elapsed()) } else { Err(Failure(format!("the node ended with {status}"))) }
+    }
+
     /// Whose implementation it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -178,12 +210,12 @@ impl Node {
         })
     }
 
-    fn start_ours(net: &Net, tcp_port: Option<u16>, from: Option<&Self>) -> Outcome<Self> {
+    fn start_ours(net: &Net, tcp_port: Option<u16>, from: Option<&Self>, options: &[&str]) -> Outcome<Self> {
         let (folder, port) = (TempDir::new()?, net.port());
         let mut command = net.command(&bluering()?)?;
         command.args(["node", "--udp", &format!("{}:{port}", net.address()), "--keys", &folder.file("keys")]);
         command.args(tcp_port.iter().flat_map(|port| ["--tcp".into(), format!("{}:{port}", net.address())]));
-        command.args(from.iter().flat_map(|node| ["--bootstrap".into(), node.address()]));
+        command.args(from.iter().flat_map(|node| ["--bootstrap".into(), node.address()])).args(options);
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, from)?;
         Ok(Self { kind: Kind::Ours, host: net.address(), host6: None, port, tcp_port, key, process, _folder: folder })
     }

@@ -35,8 +35,16 @@ impl Peer {
     /// # Errors
     /// When the program is missing, ends or says nothing.
     pub fn start(net: &Net, kind: Kind, name: &str, args: &[&str]) -> Outcome<Self> {
+        Self::start_with(net, &[], kind, name, args)
+    }
+
+    /// The same, with other files in place of the system's (see [`Net::command_with`]).
+    ///
+    /// # Errors
+    /// When the program is missing, ends or says nothing.
+    pub fn start_with(net: &Net, files: &[(String, &str)], kind: Kind, name: &str, args: &[&str]) -> Outcome<Self> {
         let (program, first_args) = kind.client()?;
-        Self::run(net.command(&program)?, kind, first_args, name, args)
+        Self::run(net.command_with(&program, files)?, kind, first_args, name, args)
     }
 
     /// Starts a client of c-toxcore with another libtoxcore than the system's.

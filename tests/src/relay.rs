@@ -43,8 +43,20 @@ impl RelayClient {
         relay: &PublicKey,
         rng: &mut impl CryptoRng,
     ) -> Outcome<Self> {
+        Self::over(TcpStream::connect(at)?, secret, relay, rng)
+    }
+
+    /// The same over a stream that leads to the relay, through whatever.
+    ///
+    /// # Errors
+    /// When the relay has another key, or is silent.
+    pub fn over(
+        mut socket: TcpStream,
+        secret: &SecretKey,
+        relay: &PublicKey,
+        rng: &mut impl CryptoRng,
+    ) -> Outcome<Self> {
         let key = secret.public_key();
-        let mut socket = TcpStream::connect(at)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
@@ -168,6 +180,12 @@ impl RelayClient {
                 return Ok(id);
             }
         }
+    }
+
+    /// The connection, for whoever speaks for himself from now on.
+    #[must_use]
+    pub fn into_parts(self) -> (TcpStream, Channel) {
+        (self.socket, self.channel)
     }
 
     /// The socket.

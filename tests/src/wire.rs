@@ -4,7 +4,8 @@
 //! that are kept for documentation, 192.0.2.0/24, 198.51.100.0/24 and 203.0.113.0/24, and hosts in different ones are
 //! strangers. Everything lies in namespaces: nothing leaves the machine.
 
-use crate::{Net, Outcome};
+use crate::nat_net::INSIDE;
+use crate::{Net, Outcome, Translator};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,27 +24,6 @@ const ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const HOME: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const FORWARD: [(&str, &str); 3] =
     [("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1"), ("net/ipv4/conf/all/send_redirects", "0")];
-/// Endpoint-independent mapping. What nobody inside has asked for is dropped: a reject would leave an entry in the
-/// table that takes the port away from whom it belongs to.
-const MASQUERADE: &str = "
-table ip nat {
-    chain out {
-        type nat hook postrouting priority 100
-        oifname eth0 masquerade persistent
-    }
-}
-table ip filter {
-    chain in {
-        type filter hook input priority 0
-        iifname eth0 ct state new drop
-    }
-    chain through {
-        type filter hook forward priority 0
-        iifname eth0 ct state new drop
-    }
-}
-";
-
 /// A network segment to which devices can be plugged.
 pub struct Wire {
     net: Arc<Net>,
@@ -85,6 +65,19 @@ impl Wire {
         self.net.ip(&["tuntap", "add", &name, "mode", "tap"])?;
         self.net.ip(&["link", "set", &name, "master", BRIDGE, "up"])?;
         Ok(name)
+    }
+
+    /// The one host of a home, to which its router forwards ports if it does; without IPv6.
+    ///
+    /// # Errors
+    /// When the namespace cannot be made.
+    pub fn inside(&self) -> Outcome<Net> {
+        let address = Ipv4Addr::from(INSIDE);
+        let net = Net::at(IpAddr::V4(address), None)?;
+        self.join(&net)?;
+        net.ip(&["address", "add", &format!("{address}/24"), "dev", LINK])?;
+        net.ip(&["route", "add", "default", "via", &self.router.to_string()])?;
+        Ok(net)
     }
 
     /// Plugs a namespace in, with a link called `eth0`.
@@ -181,10 +174,29 @@ impl Internet {
     /// # Errors
     /// Without nftables, or when the namespace cannot be made.
     pub fn home(&self, outside: [u8; 4]) -> Outcome<Wire> {
+        self.home_behind(outside, Translator::PortRestricted)
+    }
+
+    /// A home behind a router of this kind.
+    ///
+    /// # Errors
+    /// Without nftables, or when the namespace cannot be made.
+    pub fn home_behind(&self, outside: [u8; 4], translator: Translator) -> Outcome<Wire> {
         let wire = Wire::new(self.host(outside)?, HOME)?;
         wire.net.ip(&["address", "add", &format!("{HOME}/24"), "dev", BRIDGE])?;
-        wire.net.pipe("nft", &["-f", "-"], MASQUERADE)?;
+        wire.net.pipe("nft", &["-f", "-"], &translator.rules())?;
         Ok(wire)
+    }
+
+    /// Gives a host another address, as a laptop gets that is carried elsewhere. All at once the old one is gone.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn move_host(&self, host: &Net, address: [u8; 4]) -> Outcome {
+        let address = Ipv4Addr::from(address);
+        host.ip(&["address", "flush", "dev", LINK])?;
+        host.ip(&["address", "add", &format!("{address}/24"), "dev", LINK])?;
+        host.ip(&["route", "add", "default", "via", &router_of(address).to_string()])
     }
 }
 

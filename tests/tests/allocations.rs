@@ -6,6 +6,7 @@
 
 use bluering_core::crypto::{Nacl, Nospam, SecretKey};
 use bluering_core::driver::{Ports, Scratch, Sent, pump};
+use bluering_core::relay::StreamId;
 use bluering_core::time::{Instant, UnixTime};
 use bluering_core::{
     Action, Config, Connection, DATAGRAM_MAX, Disposition, Endpoint, Env, Event, Frame, FriendId, Limits, MessageKind,
@@ -102,6 +103,10 @@ impl Ports for Wire {
         Sent::Ok
     }
 
+    fn stream(&mut self, _: StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        false
+    }
+
     fn action(&mut self, _: Action) {}
 
     fn event_room(&mut self) -> bool {
@@ -132,13 +137,7 @@ impl Trio {
         let now = Instant::from_secs(1);
         let nodes = (0..3).map(|i| {
             let rng = ChaCha8Rng::from_seed([i + 1; 32]);
-            let config = Config {
-                secret: SecretKey::from_bytes([i + 7; 32]),
-                nospam: Nospam([i; 4]),
-                dht_secret: None,
-                info: None,
-                lan_discovery: false,
-            };
+            let config = Config::new(SecretKey::from_bytes([i + 7; 32]), Nospam([i; 4]));
             let limits = if i == 0 { Limits::SERVER } else { Limits::DESKTOP };
             let node = Node::new(config, Storage::heap(&limits), Parts { rng, suite: Nacl }, now);
             let mut node = node.expect("the limits suffice");

@@ -1,4 +1,4 @@
-//! c-toxcore's clients with one node only, which relays TCP: that of c-toxcore, which proves the harness, or ours.
+//! Clients with one node only, which relays TCP: clients and node are c-toxcore's, which proves the harness, or ours.
 //!
 //! And what a relay does with those who misuse it, asked of both.
 
@@ -8,9 +8,10 @@ use bluering::core::crypto::PublicKey;
 use bluering::core::wire::relay::{OOB_LEN_MAX, RelayPacket, packet};
 use bluering_tests::Kind::{self, Ours, Real};
 use bluering_tests::relay::RelayClient;
-use bluering_tests::{Failure, Net, Node, Outcome, Pair, ensure};
+use bluering_tests::{Failure, Net, Node, Outcome, Pair, Peer, TempDir, ensure};
 use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
+use std::time::{Duration, Instant};
 
 const TCP: &[&str] = &["--tcp-only"];
 const UDP: &[&str] = &[];
@@ -51,6 +52,103 @@ fn udp_by_our_node() -> Outcome {
 #[test]
 fn udp_with_ours_by_our_node() -> Outcome {
     chat(Ours, (Real, UDP), (Ours, UDP), "udp")
+}
+
+#[test]
+fn ours_tcp_only_by_their_node() -> Outcome {
+    chat(Real, (Ours, TCP), (Ours, TCP), "tcp")
+}
+
+#[test]
+fn ours_tcp_only_by_our_node() -> Outcome {
+    chat(Ours, (Ours, TCP), (Ours, TCP), "tcp")
+}
+
+#[test]
+fn ours_with_theirs_tcp_only_by_their_node() -> Outcome {
+    chat(Real, (Ours, TCP), (Real, TCP), "tcp")
+}
+
+#[test]
+fn theirs_with_ours_tcp_only_by_their_node() -> Outcome {
+    chat(Real, (Real, TCP), (Ours, TCP), "tcp")
+}
+
+#[test]
+fn ours_with_theirs_tcp_only_by_our_node() -> Outcome {
+    chat(Ours, (Ours, TCP), (Real, TCP), "tcp")
+}
+
+#[test]
+fn ours_tcp_only_with_theirs_that_has_udp() -> Outcome {
+    chat(Real, (Ours, TCP), (Real, UDP), "tcp")
+}
+
+#[test]
+fn ours_with_udp_and_theirs_tcp_only() -> Outcome {
+    chat(Real, (Ours, UDP), (Real, TCP), "tcp")
+}
+
+#[test]
+fn ours_with_udp_and_ours_tcp_only() -> Outcome {
+    chat(Real, (Ours, UDP), (Ours, TCP), "tcp")
+}
+
+/// Nothing but the relay is known from the last run, and the friend.
+#[test]
+fn ours_tcp_only_meet_again() -> Outcome {
+    let (net, folder) = (Net::new()?, TempDir::new()?);
+    let node = Node::start_relay(&net, Real)?;
+    let (alice, bob) = (folder.file("alice"), folder.file("bob"));
+    let saved = |file: &str| ["--tcp-only", "--save", file].map(String::from);
+    let (a, b) = (saved(&alice), saved(&bob));
+    let args = |args: &[String; 3]| args.each_ref().map(String::as_str);
+    let pair = Pair::friends_with(&net, &node, (Ours, &args(&a)), (Ours, &args(&b)))?;
+    pair.say("normal", "before")?;
+    let Pair { a: alice, b: bob, .. } = pair;
+    alice.save_and_close()?;
+    bob.save_and_close()?;
+    let alice = Peer::start(&net, Ours, "alice", &args(&a))?;
+    let bob = Peer::start(&net, Ours, "bob", &args(&b))?;
+    let met = alice.friend_online(0, 0)?.at.max(bob.friend_online(0, 0)?.at);
+    let took = met.duration_since(bob.started());
+    ensure(took < Duration::from_millis(3_000), || format!("they took {took:?} to meet again"))
+}
+
+/// UDP dies while they chat, and comes back.
+fn udp_dies(a: Kind, b: Kind, gap: Duration) -> Outcome {
+    let net = Net::new()?;
+    let node = Node::start_relay(&net, Real)?;
+    let pair = Pair::friends_with(&net, &node, (a, UDP), (b, UDP))?;
+    for peer in [&pair.a, &pair.b] {
+        peer.wait("friend_connection", |heard| heard.text("status") == "udp")?;
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    pair.say("normal", "by UDP")?;
+    net.block_udp(true)?;
+    let (marks, begin) = ([pair.a.mark(), pair.b.mark()], Instant::now());
+    pair.say("normal", "by TCP")?;
+    let took = begin.elapsed();
+    ensure(took < gap, || format!("nothing arrived for {took:?}"))?;
+    pair.a.wait_after(marks[0], "friend_connection", |heard| heard.text("status") == "tcp")?;
+    pair.b.wait_after(marks[1], "friend_connection", |heard| heard.text("status") == "tcp")?;
+    let marks = [pair.a.mark(), pair.b.mark()];
+    net.block_udp(false)?;
+    pair.a.wait_after(marks[0], "friend_connection", |heard| heard.text("status") == "udp")?;
+    pair.b.wait_after(marks[1], "friend_connection", |heard| heard.text("status") == "udp")?;
+    pair.turned().say("normal", "by UDP again").map(drop)
+}
+
+#[test]
+fn ours_go_on_when_udp_dies() -> Outcome {
+    udp_dies(Ours, Ours, Duration::from_millis(2_500))
+}
+
+/// c-toxcore believes in UDP for 8 s.
+#[test]
+fn ours_and_theirs_go_on_when_udp_dies() -> Outcome {
+    udp_dies(Ours, Real, Duration::from_secs(14))?;
+    udp_dies(Real, Ours, Duration::from_secs(14))
 }
 
 fn with(head: &[u8], len: usize) -> Vec<u8> {

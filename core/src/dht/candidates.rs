@@ -166,6 +166,13 @@ impl<'s> Candidates<'s> {
         self.count();
     }
 
+    /// The same for all targets.
+    pub(super) fn start_all_over(&mut self) {
+        let targets = self.mem.iter_mut().filter(|known| known.state != State::Vacant && known.is_target());
+        targets.for_each(|known| (known.tries, known.unnamed) = (0, 0));
+        self.count();
+    }
+
     /// The next that is to be sent to, and whether it is urgent: those first; each sort only if it `may` be sent to.
     /// Marked as sent.
     pub(super) fn poll(&mut self, now: Instant, may_urgent: bool, may_waiting: bool) -> Option<(Candidate, bool)> {

@@ -27,6 +27,8 @@ pub(super) struct CloseList<'s> {
     me: PublicKey,
     /// Lower bound of the time at which an entry needs attention.
     due: Instant,
+    /// Who has not been asked since is asked now.
+    ask_since: Instant,
     /// The walk: the next entry, the earliest time met so far, and how many may still be asked in this tick.
     cursor: usize,
     walk_min: Instant,
@@ -37,7 +39,8 @@ impl<'s> CloseList<'s> {
     pub(super) fn new(mut mem: Mem<'s, NodeEntry>) -> Self {
         mem.fill(NodeEntry::VACANT);
         let budget = budget(mem.len());
-        Self { mem, me: PublicKey::ZERO, due: Instant::FAR, cursor: 0, walk_min: Instant::FAR, budget }
+        let (due, walk_min) = (Instant::FAR, Instant::FAR);
+        Self { mem, me: PublicKey::ZERO, due, ask_since: Instant::ZERO, cursor: 0, walk_min, budget }
     }
 
     /// Sets our own key, to which the distances are measured; before the first entry.
@@ -87,6 +90,12 @@ impl<'s> CloseList<'s> {
         }
     }
 
+    /// Everybody is to be asked anew, beginning now.
+    pub(super) fn ask_all(&mut self, now: Instant) {
+        (self.ask_since, self.due, self.cursor, self.walk_min) = (now, now, 0, Instant::FAR);
+        self.budget = budget(self.mem.len());
+    }
+
     /// The next node that is to be asked whether it lives. Forgets dead ones on the way, unless nobody at all answers.
     pub(super) fn poll(&mut self, now: Instant, connected: bool) -> Option<NodeInfo> {
         if now < self.due {
@@ -98,7 +107,7 @@ impl<'s> CloseList<'s> {
                 self.cursor = self.region_at(self.cursor).end;
             } else if connected && entry.is_dead(now) {
                 self.remove(self.cursor);
-            } else if entry.ask_at() > now {
+            } else if entry.ask_at() > now && entry.asked >= self.ask_since {
                 self.walk_min = self.walk_min.min(entry.next_at(connected));
                 self.cursor += 1;
             } else if self.budget == 0 {

@@ -13,6 +13,7 @@ mod bootstrap;
 mod candidates;
 mod closelist;
 mod entry;
+mod punch;
 mod request_id;
 mod search;
 mod send;
@@ -22,6 +23,7 @@ mod tests;
 
 pub(crate) use candidates::Candidate;
 pub(crate) use entry::NodeEntry;
+pub(crate) use punch::Punch;
 pub(crate) use search::Search;
 pub(crate) use send::emit_dht_request;
 
@@ -40,6 +42,7 @@ use closelist::CloseList;
 use core::ops::Range;
 use core::time::Duration;
 use entry::{BAD_AFTER, RENAMED_AFTER, insert_closest};
+use punch::{Punches, Seen};
 use rand_core::Rng;
 use request_id::RequestIds;
 use search::Goal;
@@ -57,6 +60,8 @@ const NAMED_BURST: u32 = 128;
 const INFO_EVERY: Duration = Duration::from_millis(50);
 /// And this many at once.
 const INFO_BURST: u32 = 64;
+/// So many nodes at different addresses must agree on ours.
+const OWN_VOICES: usize = 2;
 
 /// Handle of a search.
 pub(crate) type SearchId = Id<Search>;
@@ -72,7 +77,7 @@ pub(crate) enum DhtNote {
     Request {
         /// DHT public key of the one who made it.
         sender: PublicKey,
-        /// What it is: 156 DHT key announce, 254 NAT ping.
+        /// What it is: 156 is a DHT key announce. (NAT pings stay here.)
         request: u8,
         /// Its plaintext in the frame's buffer.
         data: Range<usize>,
@@ -88,6 +93,15 @@ pub struct BootstrapInfo<'s> {
     pub motd: &'s [u8],
 }
 
+/// Our address, as the nodes that we ask see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnAddress {
+    /// The address, with the port that was seen last.
+    pub at: Endpoint,
+    /// All see the same port. If not, an address translator gives us another one for each whom we talk to.
+    pub same_for_all: bool,
+}
+
 /// A message of the day that changes while the node runs, in lent memory.
 #[derive(Debug)]
 struct Motd<'s> {
@@ -101,6 +115,9 @@ pub(crate) struct Dht<'s> {
     close: CloseList<'s>,
     searches: Slots<'s, Search>,
     candidates: Candidates<'s>,
+    punches: Punches<'s>,
+    /// Where others see us.
+    own: Seen,
     bootstraps: Bootstraps,
     info: Option<BootstrapInfo<'s>>,
     /// Takes the place of the message in `info`.
@@ -116,11 +133,13 @@ pub(crate) struct Dht<'s> {
 }
 
 impl<'s> Dht<'s> {
-    /// A machine over lent tables; `seed` is secret. Three of the searches are its own.
+    /// A machine over lent tables; `seed` is secret. Three of the searches are its own. Beside the table of punches stands
+    /// whether to punch.
     pub(crate) fn new(
         close: Mem<'s, NodeEntry>,
         searches: Slots<'s, Search>,
         candidates: Mem<'s, Candidate>,
+        punches: (Mem<'s, Punch>, bool),
         info: Option<BootstrapInfo<'s>>,
         seed: [u8; 16],
     ) -> Self {
@@ -128,6 +147,8 @@ impl<'s> Dht<'s> {
             close: CloseList::new(close),
             searches,
             candidates: Candidates::new(candidates),
+            punches: Punches::new(punches.0, punches.1),
+            own: Seen::NOTHING,
             bootstraps: Bootstraps::new(),
             info,
             motd: None,
@@ -220,9 +241,16 @@ impl<'s> Dht<'s> {
         self.searches.insert(search)
     }
 
+    /// The search for a friend with that DHT key.
+    fn search_of_friend(&self, key: &PublicKey) -> Option<SearchId> {
+        let is_it = |search: &Search| search.key == *key && search.goal() == Goal::Friend;
+        self.searches.iter().find(|(_, search)| is_it(search)).map(|(id, _)| id)
+    }
+
     /// Ends a search.
     pub(crate) fn stop_search(&mut self, id: SearchId) {
         self.searches.remove(id);
+        self.punches.forget(id);
     }
 
     /// Makes a search as hot as a new one: there is news of its key.
@@ -285,11 +313,29 @@ impl<'s> Dht<'s> {
         if near { Standing::Near } else { Standing::Stranger }
     }
 
+    /// Where others see us, of either family.
+    pub(crate) fn own_address(&self, now: Instant, is_v4: bool) -> Option<OwnAddress> {
+        let agreed = self.own.agreed(now, OWN_VOICES, Some(is_v4))?;
+        let port = *agreed.ports.first()?;
+        Some(OwnAddress { at: Endpoint::new(agreed.ip, port), same_for_all: agreed.ports.len() == 1 })
+    }
+
+    /// We may have another address, or have slept: everybody known is asked anew, and what others said of our address
+    /// and of friends' is forgotten.
+    pub(crate) fn start_over(&mut self, now: Instant) {
+        self.own = Seen::NOTHING;
+        self.punches.clear();
+        self.bootstraps.rearm(now);
+        self.close.ask_all(now);
+        self.candidates.start_all_over();
+        self.searches.values_mut().for_each(|search| search.reheat(now));
+    }
+
     /// Its tables.
-    pub(crate) fn tables(&self) -> [Table; 3] {
+    pub(crate) fn tables(&self) -> [Table; 4] {
         let (used, capacity) = self.close.occupancy();
         let close = Table { name: "close list", used, capacity };
-        [close, Table::of_slots("searches", &self.searches), self.candidates.table()]
+        [close, Table::of_slots("searches", &self.searches), self.candidates.table(), self.punches.table()]
     }
 
     /// Whether somebody has answered us within 122 s.
@@ -317,6 +363,7 @@ impl<'s> Dht<'s> {
             (self.candidates.repeats_at(), Why::DhtSearch),
             (waiting, Why::DhtPingAdd),
             (searches, Why::DhtSearch),
+            (self.punches.deadline(), Why::HolePunch),
             (Some(self.close.due()), Why::DhtPing),
         ]
         .into_iter()
@@ -330,19 +377,29 @@ impl<'s> Dht<'s> {
         self.bootstraps.answered(now, node);
         let asked = self.candidates.answered(&node.key);
         self.close.hear(node, now);
-        for search in self.searches.values_mut() {
+        for (id, search) in self.searches.iter_mut() {
             let asked_key = asked.filter(|(target, _)| *target == search.key).map(|(_, at)| at);
             search.hear(node, now, asked_key);
+            if search.key == node.key {
+                self.punches.forget(id);
+            }
         }
     }
 
-    /// A node that answered us named `node`.
-    fn consider(&mut self, now: Instant, node: &NodeInfo) {
+    /// A node at `by`, which answered us, named `node`.
+    fn consider(&mut self, now: Instant, node: &NodeInfo, by: Endpoint) {
         if node.key == self.me {
+            self.own.say(now, by, node.at);
             return;
         }
         let wants = |search: &&Search| search.wants(node, now);
-        let exact = self.searches.values().find(|search| search.key == node.key);
+        let exact = self.searches.iter().find(|(_, search)| search.key == node.key);
+        if let Some((id, search)) = exact.filter(|(_, search)| search.goal() == Goal::Friend)
+            && !search.is_found(now)
+        {
+            self.punches.named(now, id, by, node.at);
+        }
+        let exact = exact.map(|(_, search)| search);
         if let Some(search) = exact.filter(wants) {
             self.candidates.offer(now, *node, search.key, Packet::Nodes, true);
         } else if self.is_taken(now, node) {

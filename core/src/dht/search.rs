@@ -61,10 +61,12 @@ impl Search {
         self.reschedule(now, true);
     }
 
-    /// Whether an answer of `node` would add it, or bring an entry up to date that has fallen silent.
+    /// Whether an answer of `node` would add it, or bring an entry up to date that has fallen silent. Where the searched
+    /// node itself is, is open from the time when the search became hot until it answers.
     pub(super) fn wants(&self, node: &NodeInfo, now: Instant) -> bool {
         if let Some(known) = self.nodes.iter().find(|known| known.entry.key == node.key) {
-            return !known.entry.is_live(now) || known.entry.at != node.at && known.entry.is_silent(now);
+            let is_doubtful = known.entry.is_silent(now) || node.key == self.key && known.entry.heard < self.since;
+            return !known.entry.is_live(now) || known.entry.at != node.at && is_doubtful;
         }
         !self.nodes.is_full()
             || self.nodes.iter().any(|known| !known.entry.is_live(now))
@@ -135,6 +137,11 @@ impl Search {
         self.goal
     }
 
+    /// Whether the node whose key is searched has answered since the search became hot, and not long ago.
+    pub(super) fn is_found(&self, now: Instant) -> bool {
+        self.target().is_some_and(|target| target.is_live(now) && target.heard >= self.since)
+    }
+
     /// The node whose key is searched.
     pub(super) fn target(&self) -> Option<&NodeEntry> {
         self.nodes.first().map(|node| &node.entry).filter(|entry| entry.key == self.key)
@@ -171,7 +178,7 @@ impl Search {
 
     /// Who is to be asked next, and when.
     fn next(&self, now: Instant) -> Option<(usize, Instant)> {
-        let found = self.target().is_some_and(|target| target.is_live(now) && target.heard >= self.since);
+        let found = self.is_found(now);
         let hot = if found { None } else { self.interval(now) };
         let slow = if found { None } else { self.slow(now) };
         let mut rank = 0;

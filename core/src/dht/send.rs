@@ -2,13 +2,15 @@
 
 use super::Dht;
 use super::candidates::Packet;
+use super::punch::Move;
 use super::search::{Goal, Search};
 use crate::crypto::{MAC_LEN, PublicKey};
 use crate::cx::{Cx, Env};
 use crate::storage::{Need, Whose};
 use crate::time::Instant;
 use crate::wire::dht::{
-    BOX_AT, DHT_REQUEST_BOX_AT, DHT_REQUEST_LEN_MAX, DHT_REQUEST_TEXT_AT, DhtRequest, NodesRequest, Outer, Ping,
+    BOX_AT, DHT_REQUEST_BOX_AT, DHT_REQUEST_LEN_MAX, DHT_REQUEST_TEXT_AT, DhtRequest, NAT_PING, NatPing, NodesRequest,
+    Outer, Ping,
 };
 use crate::wire::{NodeInfo, Writer, kind};
 use crate::{DATAGRAM_MAX, Endpoint};
@@ -59,6 +61,8 @@ pub(super) fn seal_packet<E: Env>(
 enum Intent {
     Ping(NodeInfo),
     Nodes(NodeInfo, PublicKey),
+    /// To a friend, through the node.
+    NatPing(NodeInfo, PublicKey, NatPing),
 }
 
 impl<'s> Dht<'s> {
@@ -82,6 +86,15 @@ impl<'s> Dht<'s> {
                     let request = NodesRequest { target, id };
                     (node, seal_packet(cx, Need::Ours, kind::NODES_REQUEST, &node.key, buf, |w| request.emit(w)))
                 }
+                Intent::NatPing(via, friend, ping) => {
+                    let mut data = [0; NatPing::LEN];
+                    ping.emit(&mut Writer::new(&mut data));
+                    let len = emit_dht_request(cx, &friend, NAT_PING, &data, buf);
+                    if let Some(len) = len {
+                        return Some((via.at, len));
+                    }
+                    continue;
+                }
             };
             self.mark_asked(cx, &node.key);
             if let Some(len) = len {
@@ -98,6 +111,9 @@ impl<'s> Dht<'s> {
             return Some(Intent::Nodes(node, self.me));
         }
         if let Some(intent) = self.next_candidate(cx) {
+            return Some(intent);
+        }
+        if let Some(intent) = self.next_punch(now) {
             return Some(intent);
         }
         // Friends first: a node that has just joined several lists is asked for one key at a time.
@@ -126,11 +142,34 @@ impl<'s> Dht<'s> {
         })
     }
 
+    fn next_punch(&mut self, now: Instant) -> Option<Intent> {
+        loop {
+            let (search, route, id) = match self.punches.next(now)? {
+                Move::Request { search, route } => (search, route, None),
+                Move::Answer { search, route, id } => (search, route, Some(id)),
+                Move::Punch { search, at } => match self.searches.get(search) {
+                    Some(search) => return Some(Intent::Ping(NodeInfo { key: search.key, at })),
+                    None => continue,
+                },
+            };
+            // There may be fewer nodes near the friend than routes.
+            let Some((via, friend)) = self.route(now, search, route).zip(self.searches.get(search)) else { continue };
+            let own_id = || self.ids.make(now, kind::DHT_REQUEST, &nat_pinged(&friend.key));
+            let ping = NatPing { is_answer: id.is_some(), id: id.unwrap_or_else(own_id) };
+            return Some(Intent::NatPing(via, friend.key, ping));
+        }
+    }
+
     /// Remembers in all lists that a node was just sent a request.
     fn mark_asked<E: Env>(&mut self, cx: &Cx<'_, 's, E>, key: &PublicKey) {
         self.close.mark_asked(key, cx.now);
         self.searches.values_mut().for_each(|search| search.mark_asked(key, cx.now));
     }
+}
+
+/// Whom the id of a NAT ping is made for: wherever he is.
+pub(super) const fn nat_pinged(friend: &PublicKey) -> NodeInfo {
+    NodeInfo { key: *friend, at: Endpoint::UNSPECIFIED }
 }
 
 fn first_due<'a>(searches: impl Iterator<Item = &'a mut Search>, now: Instant, connected: bool) -> Option<Intent> {

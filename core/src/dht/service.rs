@@ -1,13 +1,13 @@
 //! What the DHT does with datagrams: requests are answered in place, answers fill the lists.
 
-use super::send::seal_packet;
+use super::send::{nat_pinged, seal_packet};
 use super::{Dht, DhtNote};
 use crate::crypto::{Nonce, PublicKey};
 use crate::cx::{Cx, Env};
 use crate::storage::{Need, Whose};
 use crate::wire::dht::{
-    BOX_AT, DHT_REQUEST_BOX_AT, DHT_REQUEST_TEXT_AT, DhtRequest, INFO_REQUEST_LEN, InfoResponse, NodesRequest,
-    NodesResponse, Outer, Ping, TEXT_AT,
+    BOX_AT, DHT_REQUEST_BOX_AT, DHT_REQUEST_TEXT_AT, DhtRequest, INFO_REQUEST_LEN, InfoResponse, NAT_PING, NatPing,
+    NodesRequest, NodesResponse, Outer, Ping, TEXT_AT,
 };
 use crate::wire::{NodeInfo, NodeList, Writer, kind};
 use crate::{Disposition, DropReason, Frame};
@@ -78,7 +78,7 @@ impl<'s> Dht<'s> {
         // Nobody outside has business to make us send to our own machine.
         let wanted = |named: &&NodeInfo| frame.from.is_lan() || !named.at.ip().is_loopback();
         for named in named.iter().filter(wanted).copied().collect::<NodeList>() {
-            self.consider(cx.now, &named);
+            self.consider(cx.now, &named, frame.from);
         }
         Ok((Disposition::Consumed, Some(DhtNote::Alive(node))))
     }
@@ -98,8 +98,28 @@ impl<'s> Dht<'s> {
         let via = NodeInfo { key: sender, at: frame.from };
         self.open_box(cx, &via, &nonce, &mut frame.bytes_mut()[DHT_REQUEST_BOX_AT..])?;
         let request = frame.bytes()[DHT_REQUEST_TEXT_AT];
+        if request == NAT_PING {
+            self.on_nat_ping(cx, &sender, &frame.bytes()[DHT_REQUEST_TEXT_AT + 1..])?;
+            return Ok((Disposition::Consumed, None));
+        }
         let note = DhtNote::Request { sender, request, data: DHT_REQUEST_TEXT_AT + 1..frame.len };
         Ok((Disposition::Consumed, Some(note)))
+    }
+
+    /// A friend's NAT ping, or the answer to ours.
+    fn on_nat_ping<E: Env>(&mut self, cx: &Cx<'_, 's, E>, sender: &PublicKey, data: &[u8]) -> Result<(), DropReason> {
+        let ping = NatPing::parse(data).ok_or(DropReason::Malformed)?;
+        let id = self.search_of_friend(sender).ok_or(DropReason::Stranger)?;
+        if ping.is_answer {
+            if !self.ids.check(cx.now, kind::DHT_REQUEST, &nat_pinged(sender), ping.id) {
+                return Err(DropReason::Unsolicited);
+            }
+            return self.punches.on_answer(cx.now, id);
+        }
+        if self.punches.on_request(cx.now, id, ping.id)? {
+            self.reheat(cx.now, id);
+        }
+        Ok(())
     }
 
     fn on_info_request<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, frame: &mut Frame<'_>) -> Handled {

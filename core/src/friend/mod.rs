@@ -16,6 +16,7 @@ pub(crate) use requests::{Requests, Verdict};
 use crate::crypto::{Nospam, PublicKey, ToxId};
 use crate::dht::SearchId;
 use crate::event::{Connection, UserStatus};
+use crate::relay::Reach;
 use crate::session::SessionId;
 use crate::storage::{BlockId, Blocks, Chain, Id, Slots};
 use crate::time::{Deadline, Instant, Why};
@@ -30,10 +31,14 @@ const ALIVE_EVERY: Duration = Duration::from_secs(8);
 const ALIVE_EARLY: Duration = Duration::from_secs(2);
 /// Our DHT key is told through the DHT this often while a friend is offline (`onion_client.h`).
 const DHT_ANNOUNCE_EVERY: Duration = Duration::from_secs(20);
+/// The same after we have moved.
+const DHT_ANNOUNCE_SOON: Duration = Duration::from_millis(400);
 /// Through so many nodes near the friend's DHT key.
 pub(crate) const DHT_ANNOUNCE_ROUTES: u8 = 2;
 /// A session that could not be opened is tried again after this time while the friend's DHT node answers.
 const REOPEN_AFTER: Duration = Duration::from_secs(3);
+/// A friend who is online is told our relays this often (`friend_connection.h`, SHARE_RELAYS_INTERVAL).
+const SHARE_EVERY: Duration = Duration::from_secs(120);
 /// A DHT key is forgotten this long after the friend last told it or was online, if no node answers under it
 /// (`friend_connection.h`, FRIEND_DHT_TIMEOUT).
 const DHT_KEY_KEPT: Duration = Duration::from_secs(122);
@@ -88,6 +93,7 @@ pub(crate) mod tell {
     pub(crate) const STATUS: u8 = 8;
     pub(crate) const TYPING: u8 = 16;
     pub(crate) const ALIVE: u8 = 32;
+    pub(crate) const RELAYS: u8 = 64;
     pub(crate) const PRESENCE: u8 = NAME | STATUS_MESSAGE | STATUS | TYPING;
 }
 
@@ -114,6 +120,11 @@ pub struct Friend {
     reopen_at: Instant,
     /// The friend's DHT node answered us not long ago.
     near: bool,
+    /// How relays reach the friend, and when a session may be opened through them.
+    reach: Reach,
+    relay_at: Instant,
+    /// When the friend is told our relays again.
+    share_at: Instant,
     dht_announce_at: Instant,
     dht_announce_routes: u8,
 
@@ -312,6 +323,9 @@ impl Friend {
             told_at: Instant::ZERO,
             reopen_at: Instant::ZERO,
             near: false,
+            reach: Reach::None,
+            relay_at: Instant::FAR,
+            share_at: Instant::FAR,
             dht_announce_at: Instant::ZERO,
             dht_announce_routes: 0,
             online: false,
@@ -394,7 +408,7 @@ impl Friend {
     }
 
     fn stale_at(&self) -> Option<Instant> {
-        let looked_for = self.search.is_some() && self.session.is_none() && !self.near;
+        let looked_for = self.search.is_some() && self.session.is_none() && !self.near && self.reach != Reach::Online;
         looked_for.then(|| self.told_at + DHT_KEY_KEPT)
     }
 
@@ -403,24 +417,62 @@ impl Friend {
         self.near = true;
     }
 
-    /// The friend's DHT node answers no more.
+    /// The friend's DHT node answers no more; when it does again, nothing is waited for.
     pub(crate) const fn lost_sight(&mut self) {
         self.near = false;
+        self.reopen_at = Instant::ZERO;
     }
 
-    /// Whether a session is to be opened again; moves the timer on.
+    /// We may be somewhere else. The friend is told to look for us again, at once through nodes that are known to live
+    /// and soon through those that then turn out to.
+    pub(crate) fn start_over(&mut self, now: Instant) {
+        self.reopen_at = Instant::ZERO;
+        self.dht_announce_routes = DHT_ANNOUNCE_ROUTES;
+        self.dht_announce_at = self.dht_announce_at.min(now + DHT_ANNOUNCE_SOON);
+    }
+
+    /// How relays reach the friend has changed. A session through them is opened after a `head_start` of UDP.
+    pub(crate) fn reached(&mut self, now: Instant, reach: Reach, head_start: Duration) {
+        let is_news = reach > core::mem::replace(&mut self.reach, reach);
+        if reach == Reach::None {
+            self.relay_at = Instant::FAR;
+        } else if is_news {
+            self.relay_at = self.relay_at.min(now + head_start);
+        }
+    }
+
+    /// Whether a session is to be opened again; moves the timers on.
     pub(crate) fn reopen_due(&mut self, now: Instant) -> bool {
-        self.near && self.may_open(now)
+        let by_relay = self.session.is_none() && self.relay_at <= now;
+        if by_relay {
+            self.relay_at = if self.reach == Reach::Online { now + REOPEN_AFTER } else { Instant::FAR };
+            self.reopen_at = now + REOPEN_AFTER;
+        }
+        by_relay || self.near && self.may_open(now)
+    }
+
+    /// Whether a relay may reach the friend.
+    pub(crate) fn is_relayed(&self) -> bool {
+        self.reach != Reach::None
+    }
+
+    /// Our relays are to be told from now on.
+    pub(crate) const fn share_relays(&mut self, now: Instant) {
+        self.share_at = now;
     }
 
     /// The session is gone. The friend counts as online until all that was received is read.
-    pub(crate) const fn session_ended(&mut self, now: Instant) {
+    pub(crate) fn session_ended(&mut self, now: Instant) {
         self.session = None;
         self.told_at = now;
         self.draining = true;
         self.typing = false;
         self.tell = 0;
         self.alive_at = Instant::FAR;
+        self.share_at = Instant::FAR;
+        if self.reach == Reach::Online {
+            self.relay_at = now + REOPEN_AFTER;
+        }
         // The next announcement may come from a restarted friend whose clock is behind.
         self.no_replay = 0;
         self.outbox.session_ended();
@@ -440,9 +492,13 @@ impl Friend {
         self.tell |= tell::ONLINE | tell::PRESENCE;
     }
 
-    /// How the friend can be reached now.
-    pub(crate) const fn connection(&self) -> Connection {
-        if self.online { Connection::Udp } else { Connection::None }
+    /// How the friend can be reached now; `relayed` tells how the session goes. One that is over went as was shown.
+    pub(crate) const fn connection(&self, relayed: Option<bool>) -> Connection {
+        match (self.online, relayed, self.shown) {
+            (false, _, _) => Connection::None,
+            (true, Some(true), _) | (true, None, Connection::Tcp) => Connection::Tcp,
+            (true, _, _) => Connection::Udp,
+        }
     }
 
     /// Whether an alive packet is due.
@@ -455,6 +511,10 @@ impl Friend {
         if self.alive_at <= if awake { now + ALIVE_EARLY } else { now } {
             self.alive_at = now + ALIVE_EVERY;
             self.tell |= tell::ALIVE;
+        }
+        if self.share_at <= now {
+            self.share_at = now + SHARE_EVERY;
+            self.tell |= tell::RELAYS;
         }
         if self.wants_dht_announce() && self.dht_announce_at <= now {
             self.dht_announce_at = now + DHT_ANNOUNCE_EVERY;
@@ -484,6 +544,12 @@ impl Friend {
         }
         if self.near && self.session.is_none() && self.reopen_at < first.at {
             first = Deadline { at: self.reopen_at, why: Why::FriendTimeout };
+        }
+        if self.session.is_none() && self.relay_at < first.at {
+            first = Deadline { at: self.relay_at, why: Why::Relay };
+        }
+        if self.share_at < first.at {
+            first = Deadline { at: self.share_at, why: Why::Relay };
         }
         if let Some(at) = self.stale_at().filter(|at| *at < first.at) {
             first = Deadline { at, why: Why::FriendTimeout };

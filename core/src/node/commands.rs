@@ -7,6 +7,7 @@ use crate::cx::Env;
 use crate::event::{Connection, MessageKind, UserStatus};
 use crate::friend::{AddFriendError, FriendId, tell};
 use crate::messenger::{SendError, TooLong};
+use crate::onion::OnionWay;
 use crate::session::{SendRefused, SessionId};
 use crate::storage::{BLOCK_LEN, Full};
 use crate::time::Instant;
@@ -74,7 +75,11 @@ impl<E: Env> Node<'_, E> {
     /// Whether friends can find us.
     #[must_use]
     pub fn connection(&self) -> Connection {
-        if self.onion.is_connected(self.shared.now) { Connection::Udp } else { Connection::None }
+        match (self.onion.is_connected(self.shared.now), self.onion.way()) {
+            (false, _) => Connection::None,
+            (true, OnionWay::Relays) => Connection::Tcp,
+            (true, OnionWay::Udp | OnionWay::None) => Connection::Udp,
+        }
     }
 
     /// Our name.
@@ -143,13 +148,19 @@ impl<E: Env> Node<'_, E> {
     pub fn bootstrap(&mut self, now: Instant, node: NodeInfo) {
         self.input(now);
         self.onion.add_bootstrap(node);
-        self.dht.bootstrap(self.shared.now, node);
+        if self.udp {
+            self.dht.bootstrap(self.shared.now, node);
+        }
     }
 
     /// A node that was known in an earlier run, from the profile: it is asked once.
     pub fn add_known_node(&mut self, now: Instant, node: NodeInfo) {
         self.input(now);
-        self.dht.ask(self.shared.now, node, self.shared.me.dht.public);
+        if self.udp {
+            self.dht.ask(self.shared.now, node, self.shared.me.dht.public);
+        } else {
+            self.onion.add_bootstrap(node);
+        }
     }
 
     /// Where nodes in our own local network reach us. Friends are told it, and only while every DHT node that we know
@@ -217,6 +228,7 @@ impl<E: Env> Node<'_, E> {
             self.sessions.close(&mut self.shared.cx(), session);
         }
         self.onion.remove_friend(id.index());
+        self.relays.retire_peer(id.index());
         self.requests.forget(&friend.key);
         self.changed();
         true
@@ -259,7 +271,7 @@ impl<E: Env> Node<'_, E> {
         let friend = self.friends.table.get(id)?;
         Some(FriendInfo {
             key: friend.key,
-            connection: friend.connection(),
+            connection: self.connection_of(friend),
             status: friend.status,
             typing: friend.typing,
             requested: friend.request.as_ref().map(|_| friend.nospam),

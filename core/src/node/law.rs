@@ -13,24 +13,34 @@ pub enum Output {
     Transmit = 2,
     /// [`poll_event`](super::Node::poll_event).
     Event = 4,
+    /// [`next_stream`](super::Node::next_stream).
+    Stream = 8,
 }
 
 const ALL: u8 = Output::Action as u8 | Output::Transmit as u8 | Output::Event as u8;
 
 /// Which outputs may still hold something.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Law {
     undrained: u8,
     /// Not drained, but blocked.
     blocked: u8,
     /// Until when nothing is to be done unless something comes in; the inner `None` is for ever.
     rest: Option<Option<Deadline>>,
+    /// What there is besides actions, transmits and events.
+    extra: u8,
 }
 
 impl Law {
+    /// With streams, or without.
+    pub(super) const fn new(streams: bool) -> Self {
+        let extra = if streams { Output::Stream as u8 } else { 0 };
+        Self { undrained: 0, blocked: 0, rest: None, extra }
+    }
+
     /// Something came in: every output may have something.
     pub(super) const fn input(&mut self) {
-        self.undrained = ALL;
+        self.undrained = ALL | self.extra;
         self.rest = None;
     }
 

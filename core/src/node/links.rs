@@ -10,16 +10,19 @@ use crate::frame::{DATAGRAM_MAX, Disposition, Frame};
 use crate::friend::{Fate, Friend, FriendId, Friends, Verdict};
 use crate::messenger;
 use crate::onion::{OnionNote, OnionSend};
+use crate::relay::Reach;
 use crate::session::{SessionId, SessionNote};
 use crate::stats::DropReason;
 use crate::storage::{BlockId, Blocks, Chain, Id, Whose};
 use crate::time::{Instant, UnixTime};
 use crate::wire::NodeInfo;
-use crate::wire::messenger::CUSTOM_LOSSY;
+use crate::wire::messenger::id::SHARE_RELAYS;
+use crate::wire::messenger::{CUSTOM_LOSSY, Packet, SHARED_RELAYS_MAX};
 use crate::wire::onion::data::DHT_KEY_NODES_MAX;
 use crate::wire::onion::{DhtKeyAnnounce, FriendRequest};
 use crate::{Endpoint, wire};
 use core::ops::Range;
+use core::time::Duration;
 
 impl<'s, E: Env> Node<'s, E> {
     /// Somebody in the local network says that it is there: it is asked, unless it is known.
@@ -110,12 +113,17 @@ impl<'s, E: Env> Node<'s, E> {
             {
                 self.dht.stop_search(search);
                 friend.dht_key = PublicKey::ZERO;
+                self.relays.remove_peer(id.index());
                 self.onion.set_friend_dht_key(id.index(), None);
             }
             if friend.reopen_due(now) {
-                match friend.search.and_then(|search| self.dht.found(now, search)) {
-                    Some(at) => open_session(&mut self.sessions, &mut self.shared, id, friend, at),
-                    None => friend.lost_sight(),
+                let found = friend.search.and_then(|search| self.dht.found(now, search));
+                if found.is_none() {
+                    friend.lost_sight();
+                }
+                if !self.closing && (found.is_some() || friend.is_relayed()) {
+                    open_session(&mut self.sessions, &mut self.shared, id, friend, found);
+                    self.relays.tell_peer(id.index());
                 }
             }
         }
@@ -123,6 +131,7 @@ impl<'s, E: Env> Node<'s, E> {
 
     pub(super) fn tell_friends(&mut self) {
         self.telling = false;
+        self.share_relays();
         for friend in self.friends.table.values_mut().filter(|friend| friend.tell != 0) {
             self.messenger.tell(&mut self.shared.cx(), &mut self.sessions, friend);
             self.telling |= friend.tell != 0 && friend.session.is_some();
@@ -132,7 +141,7 @@ impl<'s, E: Env> Node<'s, E> {
     pub(super) fn encode_onion(&mut self, buf: &mut [u8; DATAGRAM_MAX]) -> Option<(Endpoint, usize)> {
         let (friends, dht, now) = (&self.friends, &self.dht, self.shared.now);
         let unix = self.shared.cx().unix;
-        let own = Own { key: self.shared.me.dht.public, local: self.local };
+        let own = self.own();
         let mut content = |blocks: &Blocks<'_>, index: usize, what: OnionSend, out: &mut [u8]| match what {
             OnionSend::FriendRequest => write_request(friends, blocks, index, out),
             OnionSend::DhtKey => write_dht_key(dht, now, unix, &own, out),
@@ -142,14 +151,13 @@ impl<'s, E: Env> Node<'s, E> {
 
     /// Our DHT key for a friend whose DHT key we know, through a node near that key.
     pub(super) fn encode_dht_announce(&mut self, buf: &mut [u8; DATAGRAM_MAX]) -> Option<(Endpoint, usize)> {
-        let now = self.shared.now;
+        let (now, own) = (self.shared.now, self.own());
         for friend in self.friends.table.values_mut() {
             let Some(search) = friend.search else { continue };
             while let Some(route) = friend.next_dht_announce() {
                 let Some(via) = self.dht.route(now, search, route) else { continue };
                 let mut cx = self.shared.cx();
                 let mut plain = [0; DHT_KEY_ANNOUNCE_MAX];
-                let own = Own { key: cx.me.dht.public, local: self.local };
                 let len = write_dht_key(&self.dht, now, cx.unix, &own, &mut plain);
                 let mut data = [0; 32 + 24 + 16 + DHT_KEY_ANNOUNCE_MAX];
                 let nonce = cx.nonce();
@@ -167,6 +175,11 @@ impl<'s, E: Env> Node<'s, E> {
             }
         }
         None
+    }
+
+    fn own(&self) -> Own {
+        let relays = if E::RELAYS { self.relays.connected().take(RELAYS_TOLD).collect() } else { heapless::Vec::new() };
+        Own { key: self.shared.me.dht.public, local: self.local, relays }
     }
 
     /// Takes back what the last event lent.
@@ -231,6 +244,16 @@ impl<'s, E: Env> Node<'s, E> {
             }
             let session = friend.session?;
             let bytes = self.sessions.peek(&self.shared.blocks, session)?;
+            if E::RELAYS && bytes.first() == Some(&SHARE_RELAYS) {
+                let mut copy = [0; SHARED_RELAYS_LEN_MAX];
+                let len = bytes.len().min(SHARED_RELAYS_LEN_MAX);
+                copy[..len].copy_from_slice(&bytes[..len]);
+                if let Some(Packet::ShareRelays(relays)) = Packet::parse(&copy[..len]) {
+                    self.friend_relays(index, relays);
+                }
+                self.sessions.pop(&mut self.shared.blocks, session);
+                continue;
+            }
             if messenger::is_for_application(friend, bytes) {
                 return Some((id, Step::Packet(session)));
             }
@@ -289,10 +312,11 @@ impl<'s, E: Env> Node<'s, E> {
         if !friend.is_fresh_announce(announce.no_replay, &announce.dht_key) {
             return Disposition::Dropped(DropReason::Duplicate);
         }
-        for node in announce.nodes.udp() {
+        for node in announce.nodes.udp().filter(|_| self.udp) {
             self.dht.ask(now, node, announce.dht_key);
         }
         self.set_friend_dht_key(id, announce.dht_key, true);
+        self.friend_relays(id.index(), announce.nodes);
         Disposition::Consumed
     }
 
@@ -305,8 +329,11 @@ impl<'s, E: Env> Node<'s, E> {
         if friend.dht_key == dht_key
             && let Some(search) = friend.search
         {
+            // A friend who tells it again does not hear us, whatever we think of the session.
+            self.dht.reheat(now, search);
             if friend.session.is_none() {
-                self.dht.reheat(now, search);
+                friend.reached(now, Reach::None, Duration::ZERO);
+                self.relays.tell_peer(id.index());
             }
             return;
         }
@@ -322,6 +349,8 @@ impl<'s, E: Env> Node<'s, E> {
         }
         self.onion.node_left(now, &friend.dht_key);
         friend.dht_key = dht_key;
+        friend.reached(now, Reach::None, Duration::ZERO);
+        self.relays.set_peer(now, id.index(), dht_key);
         friend.search = self.dht.search(now, dht_key).ok();
         self.onion.set_friend_dht_key(id.index(), Some(dht_key));
         self.persist = true;
@@ -340,7 +369,8 @@ impl<'s, E: Env> Node<'s, E> {
                 Some(session) => self.sessions.set_endpoint(now, session, node.at),
                 None => {
                     if friend.may_open(now) {
-                        open_session(&mut self.sessions, &mut self.shared, id, friend, node.at);
+                        open_session(&mut self.sessions, &mut self.shared, id, friend, Some(node.at));
+                        self.relays.tell_peer(id.index());
                     }
                 }
             }
@@ -348,7 +378,7 @@ impl<'s, E: Env> Node<'s, E> {
     }
 
     /// A lossy packet waits for the application if there is room beyond the needs of the sessions.
-    fn keep_lossy(&mut self, frame: &Frame<'_>, id: SessionId, owner: usize, data: Range<usize>) {
+    pub(super) fn keep_lossy(&mut self, frame: &Frame<'_>, id: SessionId, owner: usize, data: Range<usize>) {
         let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id) && friend.online)
         else {
             return;
@@ -361,7 +391,7 @@ impl<'s, E: Env> Node<'s, E> {
         }
     }
 
-    fn session_note(&mut self, note: SessionNote, from: Option<Endpoint>) {
+    pub(super) fn session_note(&mut self, note: SessionNote, from: Option<Endpoint>) {
         let now = self.shared.now;
         match note {
             SessionNote::Incoming { id, owner, dht } => {
@@ -375,6 +405,7 @@ impl<'s, E: Env> Node<'s, E> {
                 }
                 friend.session_opened(id);
                 self.set_friend_dht_key(friend_id, dht, false);
+                self.relays.tell_peer(owner);
                 if let Some(at) = from {
                     self.dht.ask(now, NodeInfo { key: dht, at }, dht);
                 }
@@ -384,6 +415,13 @@ impl<'s, E: Env> Node<'s, E> {
                     return;
                 };
                 friend.established(now);
+                if E::RELAYS && self.relays.is_on() {
+                    friend.share_relays(now);
+                    self.relays.tell_peer(owner);
+                    if let Some(at) = friend.search.and_then(|search| self.dht.found(now, search)) {
+                        self.sessions.set_endpoint(now, id, at);
+                    }
+                }
                 if let Some(words) = friend.request.take() {
                     self.shared.blocks.give(words);
                     self.persist = true;
@@ -394,8 +432,15 @@ impl<'s, E: Env> Node<'s, E> {
             SessionNote::Closed { id, owner } => {
                 if let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id)) {
                     end_session(&mut self.shared.blocks, now, friend, Chain::EMPTY, 0);
+                    self.relays.tell_peer(owner);
                     self.onion.node_left(now, &friend.dht_key);
                     self.onion.set_friend_online(now, owner, false);
+                }
+            }
+            SessionNote::Moved { id, owner } => {
+                let friend = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id));
+                if let Some((friend, at)) = friend.zip(from) {
+                    self.dht.ask(now, NodeInfo { key: friend.dht_key, at }, friend.dht_key);
                 }
             }
             SessionNote::Lossy { .. } => unreachable!("only a frame brings one, and it is kept there"),
@@ -413,6 +458,7 @@ enum Step {
 
 /// Id of a DHT request that carries a DHT key announce (`DHT.h`, CRYPTO_PACKET_DHTPK).
 const DHT_KEY_REQUEST: u8 = 0x9c;
+const SHARED_RELAYS_LEN_MAX: usize = 1 + SHARED_RELAYS_MAX * wire::NODE_LEN_MAX;
 const DHT_KEY_ANNOUNCE_MAX: usize = 1 + 8 + 32 + DHT_KEY_NODES_MAX * wire::NODE_LEN_MAX;
 
 /// Events that carry no payload, found in the table.
@@ -430,7 +476,7 @@ fn plain_event(
         Some(Fate::Lost(first, last)) => return Some(Event::Undelivered { friend: id, first, last }),
         None => {}
     }
-    let connection = friend.connection();
+    let connection = friend.connection(friend.session.map(|session| sessions.is_relayed(session)));
     if friend.shown != connection {
         friend.shown = connection;
         return Some(Event::FriendConnection { friend: id, connection });
@@ -455,12 +501,14 @@ fn open_session<'s, E: Env>(
     shared: &mut super::Shared<'s, E>,
     id: FriendId,
     friend: &mut Friend,
-    at: Endpoint,
+    at: Option<Endpoint>,
 ) {
     let now = shared.now;
     // A full session table is tried again when the friend's node answers next.
     if let Ok(session) = sessions.open(&mut shared.cx(), id.index(), friend.key, friend.dht_key) {
-        sessions.set_endpoint(now, session, at);
+        if let Some(at) = at {
+            sessions.set_endpoint(now, session, at);
+        }
         friend.session_opened(session);
     }
 }
@@ -478,7 +526,11 @@ fn write_request(friends: &Friends<'_>, blocks: &Blocks<'_>, index: usize, out: 
 struct Own {
     key: PublicKey,
     local: Option<Endpoint>,
+    relays: heapless::Vec<NodeInfo, RELAYS_TOLD>,
 }
+
+/// Relays of ours that friends are told with our DHT key (`onion_client.c`: half of the nodes).
+const RELAYS_TOLD: usize = 2;
 
 fn write_dht_key(dht: &Dht<'_>, now: Instant, unix: UnixTime, own: &Own, out: &mut [u8]) -> usize {
     let near = dht.closest(now, &own.key, true);
@@ -486,11 +538,12 @@ fn write_dht_key(dht: &Dht<'_>, now: Instant, unix: UnixTime, own: &Own, out: &m
     let ourselves = own.local.filter(|_| local_only).map(|at| NodeInfo { key: own.key, at });
     let mut packed = [0; DHT_KEY_NODES_MAX * wire::NODE_LEN_MAX];
     let mut w = wire::Writer::new(&mut packed);
-    for node in ourselves.iter().chain(&near).take(DHT_KEY_NODES_MAX) {
+    own.relays.iter().for_each(|relay| relay.emit_tcp(&mut w));
+    for node in ourselves.iter().chain(&near).take(DHT_KEY_NODES_MAX - own.relays.len()) {
         node.emit(&mut w);
     }
     let len = w.len();
-    let nodes = wire::PackedNodes::parse_udp(&packed[..len], DHT_KEY_NODES_MAX).unwrap_or(wire::PackedNodes::EMPTY);
+    let nodes = wire::PackedNodes::parse_any(&packed[..len], DHT_KEY_NODES_MAX).unwrap_or(wire::PackedNodes::EMPTY);
     let mut w = wire::Writer::new(out);
     DhtKeyAnnounce { no_replay: unix.0, dht_key: own.key, nodes }.emit(&mut w);
     w.len()

@@ -9,18 +9,25 @@ mod law;
 mod links;
 mod occupancy;
 mod profile;
+mod relays;
+mod roam;
 mod services;
+#[cfg(feature = "alloc")]
+mod shard;
 mod storage;
 #[cfg(test)]
 mod tests;
 
-pub use crate::dht::BootstrapInfo;
+pub use crate::dht::{BootstrapInfo, OwnAddress};
 pub use crate::friend::{AddFriendError, FriendId};
 pub use crate::messenger::{SendError, TooLong};
 pub use commands::FriendInfo;
 pub use law::Output;
 pub use occupancy::Occupancy;
 pub use profile::FriendTexts;
+pub use relays::RelayHost;
+#[cfg(feature = "alloc")]
+pub use shard::{AgreedKey, Shard, Sorted};
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
@@ -35,7 +42,9 @@ use crate::frame::{DATAGRAM_MAX, Disposition, Frame, Transmit};
 use crate::friend::{Friends, Requests};
 use crate::lan::{LanCall, LanCaller};
 use crate::messenger::Messenger;
-use crate::onion::{AnnounceStore, OnionClient, OnionRelay};
+use crate::onion::{AnnounceStore, OnionClient, OnionRelay, OnionWay};
+use crate::relay::proxy::Proxy;
+use crate::relay::{RelayClient, StreamId};
 use crate::session::{SessionId, Sessions};
 use crate::stats::{DropReason, Stats};
 use crate::storage::{BlockId, Blocks, Keys};
@@ -60,6 +69,22 @@ pub struct Config<'s> {
     pub info: Option<BootstrapInfo<'s>>,
     /// Whether nodes of the local network find each other: asks for [`Action::LanDiscovery`], and answers it.
     pub lan_discovery: bool,
+    /// Whether to use UDP. Without it the node lives by TCP relays alone, and never sends a datagram.
+    pub udp: bool,
+    /// All connections go through this proxy; UDP cannot, so there is none.
+    pub proxy: Option<&'s Proxy<'s>>,
+    /// Whether to punch holes into address translators towards friends, which may take some packets to ports where
+    /// nobody listens.
+    pub hole_punching: bool,
+}
+
+impl Config<'_> {
+    /// A client with UDP and hole punching, and without LAN discovery.
+    #[must_use]
+    pub const fn new(secret: SecretKey, nospam: Nospam) -> Self {
+        let (dht_secret, info, lan_discovery) = (None, None, false);
+        Self { secret, nospam, dht_secret, info, lan_discovery, udp: true, proxy: None, hole_punching: true }
+    }
 }
 
 /// Something that only the runtime can do.
@@ -71,6 +96,18 @@ pub enum Action {
     /// Tell the local network of us: send the packet of this call to its ports at all broadcast addresses, from the
     /// node's own socket.
     LanDiscovery(LanCall),
+    /// Open a TCP connection; [`Node::stream_opened`] or [`Node::stream_closed`] follows.
+    Open {
+        /// What it is called from now on.
+        id: StreamId,
+        /// Where to.
+        to: Endpoint,
+    },
+    /// Close it; nothing follows.
+    Close {
+        /// Its id, which is stale now.
+        id: StreamId,
+    },
 }
 
 /// Why a node cannot be built.
@@ -94,13 +131,17 @@ impl core::error::Error for BuildError {}
 ///
 /// - Getters take `&self`.
 /// - Inputs: [`handle_datagram`](Self::handle_datagram), [`handle_timeout`](Self::handle_timeout),
-///   [`handle_clock`](Self::handle_clock).
+///   [`handle_clock`](Self::handle_clock), and those of streams: [`stream_opened`](Self::stream_opened),
+///   [`stream_closed`](Self::stream_closed), [`handle_stream`](Self::handle_stream),
+///   [`stream_ready`](Self::stream_ready).
 /// - Commands, such as [`add_friend`](Self::add_friend) and [`send_message`](Self::send_message). They fail with a
 ///   small enum of their own; `Full` is back-pressure, and an event follows when there is room again.
 /// - Outputs: [`poll_action`](Self::poll_action), [`poll_transmit`](Self::poll_transmit),
-///   [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout).
+///   [`next_stream`](Self::next_stream) with [`poll_stream`](Self::poll_stream), [`poll_event`](Self::poll_event),
+///   [`poll_timeout`](Self::poll_timeout).
 ///
-/// **The law of the loop**: after inputs and commands, and before sleeping, drain actions, transmits and events until
+/// **The law of the loop**: after inputs and commands, and before sleeping, drain actions, transmits, streams (if the
+/// storage has room for relays) and events until
 /// each poll returns `None` or its receiver is blocked (say so with [`blocked`](Self::blocked)); then sleep until the
 /// deadline or the next input. Debug builds check it. [`driver::pump`](crate::driver::pump) is that loop:
 ///
@@ -125,6 +166,7 @@ impl core::error::Error for BuildError {}
 /// impl Ports for Wires {
 ///     fn datagram(&mut self, packet: &Transmit<'_>) -> Sent { println!("to {}", packet.to); Sent::Ok }
 ///     fn action(&mut self, action: Action) { println!("{action:?}") }
+///     fn stream(&mut self, _: relay::StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool { false } // no relays
 ///     fn event_room(&mut self) -> bool { true }
 ///     fn event(&mut self, event: Event<'_>) { println!("{event:?}") }
 /// }
@@ -132,7 +174,7 @@ impl core::error::Error for BuildError {}
 /// // On a microcontroller this is a `static`.
 /// let mut memory = Box::new(StaticStorage::<2, 5, 16, 8, 4>::new());
 /// let secret = SecretKey::from_bytes([7; 32]);
-/// let config = Config { secret, nospam: Nospam([1, 2, 3, 4]), dht_secret: None, info: None, lan_discovery: false };
+/// let config = Config::new(secret, Nospam([1, 2, 3, 4]));
 /// let start = Instant::ZERO; // the adapter's clock
 /// let mut node = Node::<E>::new(config, memory.storage(), Parts { rng: R(1), suite: Nacl }, start)?;
 /// node.set_name(b"Alice")?;
@@ -152,6 +194,7 @@ impl core::error::Error for BuildError {}
 pub struct Node<'s, E: Env> {
     dht: Dht<'s>,
     relay: OnionRelay,
+    relays: RelayClient<'s>,
     store: AnnounceStore<'s>,
     forwarder: Forwarder,
     announcements: Announcements<'s>,
@@ -166,17 +209,30 @@ pub struct Node<'s, E: Env> {
     shown: Connection,
     /// Where we are reached in the local network.
     local: Option<Endpoint>,
+    udp: bool,
+    /// The onion may have something for a relay.
+    onion_looks: bool,
     /// Some friend may have something to be told.
     telling: bool,
     persist: bool,
     /// Shut down: no session begins any more.
     closing: bool,
+    /// Until when the driver was told to sleep; far later, the machine has slept.
+    alarm: Instant,
     /// Which machine encodes first: they take turns.
     turn: u8,
     /// Place of the friend who had the last event.
     event_turn: usize,
     lent: Lent,
     law: Law,
+}
+
+/// By what ways to reach others.
+struct Ways<'s> {
+    udp: bool,
+    lan_discovery: bool,
+    proxy: Option<&'s Proxy<'s>>,
+    hole_punching: bool,
 }
 
 /// What [`Node::poll_event`] has lent out; taken back at the next call.
@@ -237,7 +293,9 @@ impl<'s, E: Env> Node<'s, E> {
             return Err(BuildError::StorageTooSmall);
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
-        Ok(Self::assemble(me, config.info, config.lan_discovery, storage, parts, now))
+        let Config { lan_discovery, proxy, hole_punching, .. } = config;
+        let ways = Ways { udp: config.udp && proxy.is_none(), lan_discovery, proxy, hole_punching };
+        Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }
 
     /// Puts the node together. Not inlined: its copies on the stack are not there yet while keys are computed.
@@ -245,7 +303,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn assemble(
         me: Identity,
         info: Option<BootstrapInfo<'s>>,
-        lan_discovery: bool,
+        ways: Ways<'s>,
         storage: Storage<'s>,
         mut parts: Parts<E>,
         now: Instant,
@@ -254,9 +312,18 @@ impl<'s, E: Env> Node<'s, E> {
         let mut seeds = [[0; 16]; 2];
         seeds.iter_mut().for_each(|seed| rng.fill_bytes(seed));
         let [key_seed, dht_seed] = seeds;
+        let law = Law::new(E::RELAYS && !storage.relays.is_empty());
         let mut node = Self {
-            dht: Dht::new(storage.close, storage.searches, storage.candidates, info, dht_seed),
+            dht: Dht::new(
+                storage.close,
+                storage.searches,
+                storage.candidates,
+                (storage.punches, ways.hole_punching),
+                info,
+                dht_seed,
+            ),
             relay: OnionRelay::new(rng),
+            relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, ways.proxy),
             store: AnnounceStore::new(storage.announced, storage.group_peers, rng),
             forwarder: Forwarder::new(rng),
             announcements: Announcements::new(now, storage.announcements, rng),
@@ -276,26 +343,34 @@ impl<'s, E: Env> Node<'s, E> {
                 parts,
                 stats: Stats::default(),
             },
-            lan: LanCaller::new(now, lan_discovery),
+            lan: LanCaller::new(now, ways.udp && ways.lan_discovery),
             shown: Connection::None,
             local: None,
+            udp: ways.udp,
+            onion_looks: false,
             telling: false,
             persist: false,
             closing: false,
+            alarm: Instant::FAR,
             turn: 0,
             event_turn: 0,
             lent: Lent::Nothing,
-            law: Law::default(),
+            law,
         };
         node.dht.start(&mut node.shared.cx());
+        if !node.udp {
+            node.onion.set_way(now, OnionWay::None);
+        }
         node
     }
 
     /// Handles a received datagram: decrypts it in place, and answers it in place at most once.
     pub fn handle_datagram(&mut self, now: Instant, frame: &mut Frame<'_>) -> Disposition {
         self.shared.advance(now);
+        self.notice_sleep();
         self.shared.stats.datagrams_in += 1;
-        let disposition = self.dispatch(frame);
+        let disposition = if self.udp { self.dispatch(frame) } else { Disposition::Dropped(DropReason::Disabled) };
+        self.after_relays();
         match disposition {
             Disposition::Consumed => {}
             Disposition::Reply { .. } => {
@@ -310,11 +385,17 @@ impl<'s, E: Env> Node<'s, E> {
     /// Does what is due. Call it at the time of [`poll_timeout`](Self::poll_timeout) or later; earlier does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.input(now);
-        self.dht.on_timeout(&mut self.shared.cx());
+        if self.udp {
+            self.dht.on_timeout(&mut self.shared.cx());
+        }
         self.onion.on_timeout(&mut self.shared.cx());
         self.sessions.on_timeout(&mut self.shared.cx());
         self.drain_session_notes();
         self.friends_on_timeout();
+        if E::RELAYS {
+            self.relays.on_timeout(&mut self.shared.cx());
+            self.after_relays();
+        }
     }
 
     /// The wall clock: at start, when it was set, and now and then. Without one, friends find a restarted node later.
@@ -333,6 +414,11 @@ impl<'s, E: Env> Node<'s, E> {
         {
             return Some(Action::LanDiscovery(call));
         }
+        if E::RELAYS
+            && let Some(action) = self.poll_stream_action()
+        {
+            return Some(action);
+        }
         self.law.drained(Output::Action);
         None
     }
@@ -350,9 +436,14 @@ impl<'s, E: Env> Node<'s, E> {
         let encoded = (0..4).find_map(|_| {
             let encoded = match self.turn {
                 0 => self.sessions.encode_next(&mut self.shared.cx(), buf),
-                1 => self.dht.encode_next(&mut self.shared.cx(), buf),
-                2 => self.encode_onion(buf),
-                _ => self.encode_dht_announce(buf),
+                1 if self.udp => self.dht.encode_next(&mut self.shared.cx(), buf),
+                2 if self.onion.way() == OnionWay::Udp => self.encode_onion(buf),
+                2 => {
+                    self.onion_looks = true;
+                    None
+                }
+                3 if self.udp => self.encode_dht_announce(buf),
+                _ => None,
             };
             if encoded.is_none() {
                 self.turn = (self.turn + 1) % 4;
@@ -379,6 +470,11 @@ impl<'s, E: Env> Node<'s, E> {
         if self.law.is_resting(self.shared.now) {
             return None;
         }
+        if E::RELAYS
+            && let Some(trouble) = self.relays.take_trouble()
+        {
+            return Some(Event::Proxy(trouble));
+        }
         if let Some(request) = self.requests.next() {
             self.lent = Lent::Block(request.words);
             let Lent::Block(words) = &self.lent else { unreachable!("set above") };
@@ -392,8 +488,12 @@ impl<'s, E: Env> Node<'s, E> {
         if let Some(rest) = self.law.sleeps() {
             return rest;
         }
+        let dht = if self.udp { self.dht.deadline() } else { None };
+        let relays =
+            if E::RELAYS { Deadline::earliest(self.relays.deadline(), self.onion_way_deadline()) } else { None };
         let rest = [
-            self.dht.deadline(),
+            dht,
+            relays,
             self.onion.deadline(),
             self.sessions.deadline(),
             self.friends.deadline(),
@@ -401,6 +501,7 @@ impl<'s, E: Env> Node<'s, E> {
         ];
         let rest = rest.into_iter().fold(None, Deadline::earliest);
         self.law.rest(rest);
+        self.alarm = rest.map_or(Instant::FAR, |rest| rest.at);
         rest
     }
 
@@ -434,6 +535,7 @@ impl<'s, E: Env> Node<'s, E> {
     fn input(&mut self, now: Instant) {
         self.shared.advance(now);
         self.law.input();
+        self.notice_sleep();
     }
 
     /// What is done for others alone (relaying, storing, most answers of the DHT) is no input by the law: nothing of

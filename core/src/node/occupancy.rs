@@ -5,7 +5,7 @@ use crate::cx::Env;
 use crate::storage::Table;
 
 /// Number of tables.
-const TABLES: usize = 17;
+const TABLES: usize = 19;
 
 /// All tables of a node at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Occupancy([Table; TABLES]);
 impl Occupancy {
     /// The tables, always in the same order: close list, searches, candidates, announced, path nodes, onion paths,
     /// onion friends, onion self nodes, onion pending, sessions, friends, friend requests, blocked keys, keys, blocks,
-    /// group announcements, DHT announcements.
+    /// group announcements, DHT announcements, relays, punches.
     #[must_use]
     pub const fn tables(&self) -> &[Table; TABLES] {
         &self.0
@@ -33,7 +33,7 @@ impl<E: Env> Node<'_, E> {
     pub fn occupancy(&self) -> Occupancy {
         let friends = &self.friends.table;
         let (keys, blocks) = (&self.shared.keys, &self.shared.blocks);
-        let [close, searches, candidates] = self.dht.tables();
+        let [close, searches, candidates, punches] = self.dht.tables();
         let [path_nodes, paths, onion_friends, self_nodes, pending] = self.onion.tables(friends.extent());
         let [requests, blocked] = self.requests.tables();
         let [announced, group_peers] = self.store.tables();
@@ -55,6 +55,8 @@ impl<E: Env> Node<'_, E> {
             Table { name: "blocks", used: blocks.capacity() - blocks.available(), capacity: blocks.capacity() },
             group_peers,
             self.announcements.table(),
+            self.relays.table(),
+            punches,
         ])
     }
 }

@@ -1,8 +1,8 @@
 //! Between a node and its profile: what is written, and how a node comes back from it.
 //!
-//! The core keeps no texts of friends, no relays and no sections of other clients; whoever does hands them in here.
+//! The core keeps no texts of friends and no sections of other clients, and only as many relays as there is room for; whoever does hands them in here.
 
-use super::Node;
+use super::{Node, RelayHost};
 use crate::crypto::ToxId;
 use crate::cx::Env;
 use crate::event::{Connection, UserStatus};
@@ -32,8 +32,8 @@ pub struct FriendTexts<'a> {
 }
 
 impl<E: Env> Node<'_, E> {
-    /// Writes a profile as of `unix`: ourselves, the friends with their `texts`, nodes, TCP `relays`, and sections of
-    /// `others`, as [`Profile::relays`] and [`Profile::others`] gave them. Returns the sink.
+    /// Writes a profile as of `unix`: ourselves, the friends with their `texts`, nodes, TCP relays of ours and then those
+    /// of `relays`, and sections of `others`, as [`Profile::relays`] and [`Profile::others`] gave them. Returns the sink.
     ///
     /// # Errors
     /// [`Full`] when the sink is; what it holds is then no profile.
@@ -51,7 +51,9 @@ impl<E: Env> Node<'_, E> {
         writer.name(self.name())?;
         writer.status_message(self.status_message())?;
         writer.status(self.status())?;
-        writer.relays(relays)?;
+        let known = self.known_relays();
+        let other = relays.filter(|relay| known.clone().all(|known| known.key != relay.key));
+        writer.relays(known.clone().chain(other).take(NODES_MAX))?;
         writer.path_nodes(self.path_nodes().take(NODES_MAX))?;
         others.into_iter().try_for_each(|section| writer.other(section))?;
         writer.finish()
@@ -73,6 +75,10 @@ impl<E: Env> Node<'_, E> {
             if let Some(id) = self.restore_friend(now, &friend) {
                 on_friend(id, &friend);
             }
+        }
+        for relay in profile.relays() {
+            // What finds no room stays in the profile.
+            self.add_relay(now, relay.key, RelayHost::At(relay.at));
         }
         self.restore_nodes(now, profile.nodes().chain(profile.path_nodes()));
     }
@@ -188,13 +194,7 @@ mod tests {
     fn restored(saved: &[u8], seed: u8) -> Vec<u8> {
         let profile = Profile::parse(saved).unwrap();
         let mut memory = Box::new(Micro::new());
-        let config = Config {
-            secret: profile.secret_key(),
-            nospam: profile.nospam(),
-            dht_secret: None,
-            info: None,
-            lan_discovery: false,
-        };
+        let config = Config::new(profile.secret_key(), profile.nospam());
         let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([seed; 32]), suite: Nacl };
         let now = Instant::from_secs(5);
         let mut node = Node::new(config, memory.storage(), parts, now).unwrap();

@@ -4,10 +4,11 @@ use super::FriendId;
 use crate::announcements::Announcement;
 use crate::budget::Source;
 use crate::crypto::PublicKey;
-use crate::dht::{Candidate, NodeEntry, Search};
+use crate::dht::{Candidate, NodeEntry, Punch, Search};
 use crate::friend::{BLOCKED_KEY_VACANT, Friend, IncomingRequest};
 use crate::messenger::SelfText;
 use crate::onion::{Announced, GroupPeer, OnionFriend, OnionTables, Path, PathNode, Pending, SelfNode};
+use crate::relay::client::{Relay, RelayName, RelayPeer};
 use crate::session::Session;
 use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 
@@ -17,11 +18,13 @@ use crate::storage::{Block, Blocks, KeyEntry, Mem, Slot, Slots};
 /// |---|---|
 /// | close list | a node that no longer answers makes room, else the one with the least use for its bucket stays out |
 /// | candidates, onion requests | the oldest makes room |
+/// | punches | a friend who has given no sign of life for 20 s makes room |
 /// | announcements of others, DHT announcements | the farthest from our DHT key makes room for a closer one |
 /// | group announcements | the oldest makes room; of a group with 16 peers, the oldest of these |
 /// | friends, blocked keys | the command fails with `Full` |
 /// | friend requests | dropped and counted; their senders repeat them |
 /// | sessions | refused; the other side tries again |
+/// | relays | one that is not connected makes room; those of the configuration stay before those of friends |
 /// | box keys | the least recently used of four makes room; one of them is for those who come unasked |
 /// | source prefixes | the one with the most tokens left makes room |
 /// | blocks | senders are refused and told when there is room; what arrives is not acknowledged, so it comes again |
@@ -30,10 +33,14 @@ pub struct Storage<'s> {
     pub(super) close: Mem<'s, NodeEntry>,
     pub(super) searches: Slots<'s, Search>,
     pub(super) candidates: Mem<'s, Candidate>,
+    pub(super) punches: Mem<'s, Punch>,
     pub(super) announced: Slots<'s, Announced>,
     pub(super) group_peers: Slots<'s, GroupPeer>,
     pub(super) announcements: Slots<'s, Announcement>,
     pub(super) onion: OnionTables<'s>,
+    pub(super) relays: Mem<'s, Relay>,
+    pub(super) relay_peers: Mem<'s, RelayPeer>,
+    pub(super) relay_names: Mem<'s, RelayName>,
     pub(super) sessions: Slots<'s, Session>,
     pub(super) friends: Slots<'s, Friend>,
     pub(super) requests: Slots<'s, IncomingRequest>,
@@ -62,6 +69,8 @@ pub struct Limits {
     pub blocks: usize,
     /// Cached box keys.
     pub keys: usize,
+    /// TCP relays known at a time, up to 255; 0 turns their use off.
+    pub relays: usize,
     /// Keys whose friend requests are dropped.
     pub blocked: usize,
     /// Key agreements that others can make us compute, in a second and at once; see [`Storage::with_agreements`].
@@ -78,6 +87,7 @@ impl Limits {
         announcements: 256,
         blocks: 4096,
         keys: 1024,
+        relays: 24,
         blocked: 1024,
         agreements: 2000,
     };
@@ -90,6 +100,7 @@ impl Limits {
         announcements: 1024,
         blocks: 8,
         keys: 16384,
+        relays: 0,
         blocked: 0,
         agreements: 50_000,
     };
@@ -102,6 +113,7 @@ impl Limits {
         announcements: 0,
         blocks: 8,
         keys: 60,
+        relays: 0,
         blocked: 4,
         agreements: AGREEMENTS,
     };
@@ -109,6 +121,10 @@ impl Limits {
 
 /// Places of small tables that do not depend on the limits.
 const CANDIDATES: usize = 16;
+/// Friends behind address translators who are sought at the same time.
+const PUNCHES: usize = 1;
+#[cfg(feature = "alloc")]
+const PUNCHES_ROOMY: usize = 16;
 const PATH_NODES: usize = 16;
 /// Half of them for ourselves, half for friends.
 const PATHS: usize = 8;
@@ -121,6 +137,12 @@ const REQUESTS: usize = 4;
 /// Searches of the DHT itself: our own key, and two random ones that feed the onion paths.
 const EXTRA_SEARCHES: usize = 3;
 const BLOCKS_MIN: usize = 4;
+/// Routes name relays by a byte.
+#[cfg(feature = "alloc")]
+const RELAYS_MAX: usize = 255;
+/// Relays that are known by a name: those of the configuration, behind a proxy.
+#[cfg(feature = "alloc")]
+const RELAY_NAMES: usize = 8;
 /// Key agreements that others can make a microcontroller compute in a second. One takes 1.7 million instructions, so
 /// twenty are 34 million: a fifth of a Cortex-M4 at 168 MHz, half of one at 64 MHz.
 const AGREEMENTS: u32 = 20;
@@ -163,6 +185,7 @@ impl Storage<'static> {
             close: filled(limits.nodes, || NodeEntry::VACANT),
             searches: Slots::<Search>::boxed(limits.friends + EXTRA_SEARCHES),
             candidates: filled(roomy(CANDIDATES), || Candidate::VACANT),
+            punches: filled(if limits.nodes > 64 { PUNCHES_ROOMY } else { PUNCHES }, || Punch::VACANT),
             announced: Slots::<Announced>::boxed(limits.announces),
             group_peers: Slots::<GroupPeer>::boxed(limits.group_peers),
             announcements: Slots::<Announcement>::boxed(limits.announcements),
@@ -173,6 +196,9 @@ impl Storage<'static> {
                 self_nodes: filled(if limits.nodes > 64 { SELF_NODES * 2 } else { SELF_NODES }, || SelfNode::VACANT),
                 pending: filled(roomy(roomy(ONION_PENDING)), || Pending::VACANT),
             },
+            relays: filled(limits.relays.min(RELAYS_MAX), || Relay::VACANT),
+            relay_peers: filled(if limits.relays > 0 { limits.friends } else { 0 }, || RelayPeer::VACANT),
+            relay_names: filled(limits.relays.min(RELAY_NAMES), || RelayName::VACANT),
             // Ended sessions keep their place until all that they brought is read.
             sessions: Slots::<Session>::boxed(limits.friends + EXTRA_SEARCHES),
             friends: Slots::<Friend>::boxed(limits.friends),
@@ -201,6 +227,7 @@ pub struct StaticStorage<
     close: [NodeEntry; NODES],
     searches: [Slot<Search>; SEARCHES],
     candidates: [Candidate; CANDIDATES],
+    punches: [Punch; PUNCHES],
     announced: [Slot<Announced>; ANNOUNCES],
     path_nodes: [PathNode; PATH_NODES],
     paths: [Path; PATHS],
@@ -232,6 +259,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             close: [const { NodeEntry::VACANT }; NODES],
             searches: [const { Slot::VACANT }; SEARCHES],
             candidates: [const { Candidate::VACANT }; CANDIDATES],
+            punches: [const { Punch::VACANT }; PUNCHES],
             announced: [const { Slot::VACANT }; ANNOUNCES],
             path_nodes: [const { PathNode::VACANT }; PATH_NODES],
             paths: [const { Path::VACANT }; PATHS],
@@ -264,6 +292,7 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             close: Mem::Borrowed(&mut self.close),
             searches: Slots::new(&mut self.searches),
             candidates: Mem::Borrowed(&mut self.candidates),
+            punches: Mem::Borrowed(&mut self.punches),
             announced: Slots::new(&mut self.announced),
             group_peers: Slots::new(&mut []),
             announcements: Slots::new(&mut []),
@@ -274,6 +303,9 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
                 self_nodes: Mem::Borrowed(&mut self.self_nodes),
                 pending: Mem::Borrowed(&mut self.onion_pending),
             },
+            relays: Mem::Borrowed(&mut []),
+            relay_peers: Mem::Borrowed(&mut []),
+            relay_names: Mem::Borrowed(&mut []),
             sessions: Slots::new(&mut self.sessions),
             friends: Slots::new(&mut self.friends),
             requests: Slots::new(&mut self.requests),

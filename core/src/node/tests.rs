@@ -1,5 +1,8 @@
 //! The node as a whole: sizes, and arbitrary input.
 
+#[cfg(feature = "alloc")]
+mod relays;
+
 use super::*;
 use crate::Endpoint;
 use crate::crypto::PublicKey;
@@ -20,11 +23,9 @@ fn with_node<T>(seed: u8, test: impl FnOnce(&mut Node<'_, TestEnv>) -> T) -> T {
 fn start(seed: u8, storage: Storage<'_>) -> Node<'_, TestEnv> {
     let parts = Parts { rng: chacha20::ChaCha12Rng::from_seed([seed; 32]), suite: crate::crypto::Nacl };
     let config = Config {
-        secret: SecretKey::from_bytes([seed; 32]),
-        nospam: Nospam([1, 2, 3, 4]),
-        dht_secret: None,
         info: Some(BootstrapInfo { version: 7, motd: b"hello" }),
         lan_discovery: true,
+        ..Config::new(SecretKey::from_bytes([seed; 32]), Nospam([1, 2, 3, 4]))
     };
     Node::new(config, storage, parts, Instant::from_secs(1)).unwrap()
 }
@@ -32,20 +33,14 @@ fn start(seed: u8, storage: Storage<'_>) -> Node<'_, TestEnv> {
 #[test]
 fn the_node_itself_is_small() {
     let size = size_of::<Node<'static, TestEnv>>() - size_of::<chacha20::ChaCha12Rng>();
-    assert!(size <= 2760, "{size} bytes: constructors copy it through the stack");
+    assert!(size <= 3260, "{size} bytes: constructors copy it through the stack");
 }
 
 #[test]
 fn too_little_storage_is_an_error() {
     let mut memory = Box::new(StaticStorage::<1, 4, 4, 2, 0>::new());
     let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([1; 32]), suite: crate::crypto::Nacl };
-    let config = Config {
-        secret: SecretKey::from_bytes([1; 32]),
-        nospam: Nospam([0; 4]),
-        dht_secret: None,
-        info: None,
-        lan_discovery: false,
-    };
+    let config = Config::new(SecretKey::from_bytes([1; 32]), Nospam([0; 4]));
     assert_eq!(Node::new(config, memory.storage(), parts, Instant::ZERO).err(), Some(BuildError::StorageTooSmall));
 }
 
@@ -134,7 +129,7 @@ fn capacities(node: &Node<'_, TestEnv>) -> Vec<usize> {
 #[test]
 fn occupancy_tells_the_capacities() {
     with_node(1, |node| {
-        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 60, 8, 0, 0]);
+        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 60, 8, 0, 0, 0, 1]);
         let names: Vec<_> = node.occupancy().tables().iter().map(|table| table.name).collect();
         assert_eq!((names[0], names[7], names[14]), ("close list", "onion self nodes", "blocks"));
         assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1), "{names:?}");

@@ -15,7 +15,7 @@ mod tests;
 
 pub(crate) use announce::AnnounceStore;
 pub(crate) use announce::Announced;
-pub(crate) use client::{OnionClient, OnionNote, OnionSend, OnionTables};
+pub(crate) use client::{OnionClient, OnionNote, OnionSend, OnionTables, OnionWay};
 pub(crate) use client::{OnionFriend, Path, PathNode, Pending, SelfNode};
 pub(crate) use groups::GroupPeer;
 pub(crate) use relay::{OnionRelay, may_send};

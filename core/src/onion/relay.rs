@@ -2,13 +2,14 @@
 //!
 //! A relay remembers nothing about a packet. It opens its layer, sends the inside one hop on, and appends where the
 //! packet came from, boxed with a key that nobody else has; the answer brings that return header back. Changing the key
-//! makes paths expire: a return header opens for two hours at least, and for four at most while packets keep coming.
+//! makes paths expire: a return header opens for two hours at least, and for four at most.
 
 use super::returns::ReturnKeys;
 use crate::budget::StandingOf;
 use crate::crypto::{MAC_LEN, NONCE_LEN};
 use crate::cx::Cx;
 use crate::storage::{Need, Whose};
+use crate::time::Instant;
 use crate::wire::onion::path::{FORWARD_OVER, LAYER_ADDR_AT, LAYER_BOX_AT, RETURN_STEP};
 use crate::wire::onion::{
     self, AnnounceHeader, ONION_ADDR_LEN, PACKET_MAX, RETURN_1, RETURN_2, RETURN_3, emit_addr, parse_addr,
@@ -29,6 +30,12 @@ impl OnionRelay {
         Self { returns: ReturnKeys::new(rng) }
     }
 
+    /// The same relay for another thread: it opens what this one seals, and the other way round.
+    pub(crate) fn twin(&mut self, now: Instant) -> Self {
+        self.returns.rotate(now);
+        Self { returns: self.returns.clone() }
+    }
+
     /// Serves 0x80, 0x81, 0x82 and 0x8c, 0x8d, 0x8e. The packet to be sent on is never longer than the one received.
     /// `standing` tells what a DHT key at an address is to us.
     pub(crate) fn on_packet<E: Env>(
@@ -37,7 +44,7 @@ impl OnionRelay {
         frame: &mut Frame<'_>,
         standing: &StandingOf<'_>,
     ) -> Disposition {
-        self.returns.rotate(cx.now, cx.rng);
+        self.returns.rotate(cx.now);
         let [over_0, over_1, over_2] = FORWARD_OVER;
         let result = match frame.bytes().first() {
             Some(&kind::ONION_REQUEST_0) => self.forward(cx, frame, standing, over_0, 0, Some(kind::ONION_REQUEST_1)),

@@ -1,10 +1,11 @@
 //! The keys of return headers: what a relay appends to a packet so that the answer finds its way back.
 //!
 //! Nobody but their maker opens them, so their making is free. Changing the key makes paths expire: a return header
-//! opens for two hours at least, and for four at most while packets keep coming.
+//! opens for two hours at least, and for four at most. Each key follows from the one before it, so that all threads of
+//! a node have the same ones at the same time and need not speak about it.
 
 use crate::DropReason;
-use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, SharedKey, Suite};
+use crate::crypto::{MAC_LEN, NONCE_LEN, Nonce, SharedKey, Suite, hmac_sha256};
 use crate::time::Instant;
 use crate::wire::onion::RETURN_3;
 use core::time::Duration;
@@ -14,11 +15,11 @@ use rand_core::CryptoRng;
 pub(crate) const KEY_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The key that seals, and the one before it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ReturnKeys {
     current: SharedKey,
     previous: SharedKey,
-    /// When `current` was made; `None` until the first packet.
+    /// Since when `current` seals; `None` until the first packet.
     since: Option<Instant>,
 }
 
@@ -28,15 +29,14 @@ impl ReturnKeys {
     }
 
     /// Changes keys when it is time. To be called before each use.
-    pub(crate) fn rotate(&mut self, now: Instant, rng: &mut impl CryptoRng) {
-        let since = *self.since.get_or_insert(now);
-        if now.reached(since, KEY_LIFE) {
-            self.previous = core::mem::replace(&mut self.current, SharedKey::generate(rng));
-            if now.reached(since, 2 * KEY_LIFE) {
-                self.previous = SharedKey::generate(rng);
-            }
-            self.since = Some(now);
+    pub(crate) fn rotate(&mut self, now: Instant) {
+        let mut since = self.since.unwrap_or(now);
+        while now.reached(since, KEY_LIFE) {
+            let next = SharedKey::from_bytes(hmac_sha256(self.current.as_bytes(), &[b"next"]));
+            self.previous = core::mem::replace(&mut self.current, next);
+            since = since + KEY_LIFE;
         }
+        self.since = Some(since);
     }
 
     /// Seals `room`, whose text stands behind room for the nonce and the authenticator.

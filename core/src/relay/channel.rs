@@ -44,10 +44,10 @@ impl Channel {
 
     /// Opens the first frame of `bytes` in place, if it is whole. A part is left as it is.
     pub fn open<'b>(&mut self, suite: &impl Suite, bytes: &'b mut [u8]) -> Received<'b> {
-        let used = match frame_len(bytes) {
-            Ok(Some(used)) if used <= bytes.len() => used,
-            Ok(_) => return Received::Part,
-            Err(_) => return Received::Broken,
+        let used = match opened(bytes) {
+            Received::Frame { used, .. } => used,
+            Received::Part => return Received::Part,
+            Received::Broken => return Received::Broken,
         };
         if !suite.open(&self.key, &self.receive, &mut bytes[FRAME_HEAD..used]) {
             return Received::Broken;
@@ -59,8 +59,17 @@ impl Channel {
     /// Makes a frame of the packet that stands in `buf[FRAME_TEXT..len]`, in place: `len` bytes are to be sent.
     pub fn seal(&mut self, suite: &impl Suite, buf: &mut [u8], len: usize) {
         suite.seal(&self.key, &self.send, &mut buf[FRAME_HEAD..len]);
-        buf[..FRAME_HEAD].copy_from_slice(&((len - FRAME_HEAD) as u16).to_be_bytes());
+        leave_open(buf, len);
         self.send = self.send.plus(1);
+    }
+
+    /// Seals all frames of `bytes`, which [`leave_open`] has made.
+    pub fn seal_all(&mut self, suite: &impl Suite, mut bytes: &mut [u8]) {
+        while let Received::Frame { used, .. } = opened(bytes) {
+            let (frame, rest) = bytes.split_at_mut(used);
+            self.seal(suite, frame, used);
+            bytes = rest;
+        }
     }
 
     /// Writes a packet as a frame and gives its length.
@@ -71,6 +80,21 @@ impl Channel {
         self.seal(suite, buf, len);
         len
     }
+}
+
+/// The first frame of `bytes`, which was opened before.
+pub fn opened(bytes: &mut [u8]) -> Received<'_> {
+    match frame_len(bytes) {
+        Ok(Some(used)) if used <= bytes.len() => Received::Frame { used, text: &mut bytes[FRAME_TEXT..used] },
+        Ok(_) => Received::Part,
+        Err(_) => Received::Broken,
+    }
+}
+
+/// Writes in front of the packet that stands in `buf[FRAME_TEXT..len]` how long it is, so that it is a frame that only
+/// wants to be sealed.
+pub fn leave_open(buf: &mut [u8], len: usize) {
+    buf[..FRAME_HEAD].copy_from_slice(&((len - FRAME_HEAD) as u16).to_be_bytes());
 }
 
 /// A client that waits for the relay's handshake.
@@ -222,6 +246,25 @@ mod tests {
         let len = relay.seal_packet(&Nacl, &RelayPacket::Pong(1), &mut buf);
         buf[len - 1] ^= 1;
         assert_eq!(client.open(&Nacl, &mut buf[..len]), Received::Broken);
+    }
+
+    #[test]
+    fn frames_that_were_left_open_are_sealed_together() {
+        let (mut client, mut relay) = pair(3);
+        let mut bytes = std::vec![0; 3 * (FRAME_TEXT + 5)];
+        for (i, frame) in bytes.chunks_exact_mut(FRAME_TEXT + 5).enumerate() {
+            frame[FRAME_TEXT..].fill(i as u8);
+            leave_open(frame, FRAME_TEXT + 5);
+        }
+        let plain = bytes.clone();
+        relay.seal_all(&Nacl, &mut bytes);
+        let mut left = &mut bytes[..];
+        for i in 0..3 {
+            let Received::Frame { used, text } = client.open(&Nacl, left) else { panic!("frame {i}") };
+            assert_eq!(text, [i; 5]);
+            left = &mut left[used..];
+        }
+        assert!(left.is_empty() && plain != bytes);
     }
 
     quickcheck! {

@@ -29,12 +29,17 @@ pub(crate) enum Age {
 impl Cipher {
     /// `own` is the base nonce in our handshake, `peer` the one in the peer's.
     pub(crate) const fn new(key: SharedKey, own: Nonce, peer: Nonce) -> Self {
-        Self { key, send_nonce: own, receive: NonceWindow { base: peer, top: 0, seen: 0 } }
+        Self { key, send_nonce: own, receive: NonceWindow { base: peer, top: 0, seen: 0, rose: false } }
     }
 
     /// The nonce of our next packet.
     pub(crate) const fn send_nonce(&self) -> Nonce {
         self.send_nonce
+    }
+
+    /// Whether the packet opened last was sent after all others that were opened.
+    pub(crate) const fn is_newest(&self) -> bool {
+        self.receive.rose
     }
 
     /// Writes a data packet into `buf` and gives its length.
@@ -72,6 +77,8 @@ struct NonceWindow {
     seen: u64,
     /// The highest nonce so far, counted from `base`.
     top: u16,
+    /// The last one was the highest so far.
+    rose: bool,
 }
 
 impl NonceWindow {
@@ -94,6 +101,7 @@ impl NonceWindow {
 
     fn accept(&mut self, low: u16) {
         let offset = self.offset(low);
+        self.rose = offset > self.top || self.seen == 0;
         if let Some(ahead) = offset.checked_sub(self.top) {
             self.seen = self.seen.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
             self.top = offset;
@@ -156,7 +164,7 @@ mod tests {
     quickcheck! {
         /// Whatever the order, each nonce is fresh at most once, and those not seen within 64 of the highest are fresh.
         fn no_nonce_is_fresh_twice(start: u16, steps: std::vec::Vec<u8>) -> bool {
-            let mut window = NonceWindow { base: Nonce::ZERO.plus(u32::from(start)), top: 0, seen: 0 };
+            let mut window = NonceWindow { base: Nonce::ZERO.plus(u32::from(start)), top: 0, seen: 0, rose: false };
             let mut used = std::collections::BTreeSet::new();
             let mut top = u32::from(start);
             steps.iter().all(|step| {

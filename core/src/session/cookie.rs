@@ -20,6 +20,14 @@ use rand_core::CryptoRng;
 /// How long a cookie is valid (`net_crypto.c`, COOKIE_TIMEOUT).
 pub(crate) const COOKIE_LIFE: Duration = Duration::from_secs(15);
 
+/// Who asks for a cookie: the keys that it is to name, and a number that comes back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) dht: PublicKey,
+    pub(crate) peer: PublicKey,
+    pub(crate) echo: u64,
+}
+
 /// Makes, opens and gives out cookies.
 #[derive(Debug)]
 pub(crate) struct CookieJar {
@@ -73,6 +81,16 @@ impl CookieJar {
         frame: &mut Frame<'_>,
         standing: impl FnOnce(&PublicKey) -> Standing,
     ) -> Result<(), DropReason> {
+        let asked = Self::open_request(cx, frame, standing)?;
+        self.respond(cx, &asked, frame.buf).map(drop)
+    }
+
+    /// Reads a cookie request (0x18).
+    pub(crate) fn open_request<E: Env>(
+        cx: &mut Cx<'_, '_, E>,
+        frame: &mut Frame<'_>,
+        standing: impl FnOnce(&PublicKey) -> Standing,
+    ) -> Result<Asked, DropReason> {
         let head = CookieRequest::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
         if head.dht == cx.me.dht.public {
             return Err(DropReason::OwnPacket);
@@ -80,11 +98,22 @@ impl CookieJar {
         cx.admit_box(Whose::Dht, &head.dht, frame.from, || standing(&head.dht))?;
         let packet = frame.bytes_mut();
         cx.open_for(Need::Theirs, Whose::Dht, &head.dht, &head.nonce, &mut packet[COOKIE_REQUEST_BOX..])?;
-        let asked = CookieRequestText::parse(&packet[COOKIE_REQUEST_TEXT..]).ok_or(DropReason::Malformed)?;
-        let (cookie, nonce) = (self.make(cx, asked.peer, head.dht), cx.nonce());
-        let answer = &mut frame.buf[..COOKIE_RESPONSE_LEN];
+        let text = CookieRequestText::parse(&packet[COOKIE_REQUEST_TEXT..]).ok_or(DropReason::Malformed)?;
+        Ok(Asked { dht: head.dht, peer: text.peer, echo: text.echo })
+    }
+
+    /// Writes the answer (0x19) to the front of `buf`.
+    pub(crate) fn respond<E: Env>(
+        &self,
+        cx: &mut Cx<'_, '_, E>,
+        asked: &Asked,
+        buf: &mut [u8],
+    ) -> Result<usize, DropReason> {
+        let (cookie, nonce) = (self.make(cx, asked.peer, asked.dht), cx.nonce());
+        let answer = &mut buf[..COOKIE_RESPONSE_LEN];
         CookieResponse { nonce }.emit(answer);
         CookieResponseText { cookie, echo: asked.echo }.emit(&mut answer[COOKIE_RESPONSE_TEXT..]);
-        cx.seal_for(Need::Theirs, Whose::Dht, &head.dht, &nonce, &mut answer[COOKIE_RESPONSE_BOX..])
+        cx.seal_for(Need::Theirs, Whose::Dht, &asked.dht, &nonce, &mut answer[COOKIE_RESPONSE_BOX..])?;
+        Ok(COOKIE_RESPONSE_LEN)
     }
 }

@@ -4,6 +4,7 @@ use super::cipher::Cipher;
 use super::cookie::CookieJar;
 use super::handshake::Opening;
 use super::live::Live;
+use super::ways::Ways;
 use crate::crypto::PublicKey;
 use crate::stats::count;
 use crate::storage::Blocks;
@@ -24,6 +25,7 @@ pub(crate) struct Session {
     pub(super) peer: PublicKey,
     pub(super) dht: PublicKey,
     pub(super) endpoint: Endpoint,
+    pub(super) ways: Ways,
     /// Time in the cookie of the peer's handshake, 0 before it: older handshakes are replays.
     pub(super) cookie_made: u64,
     /// Eight bytes of the peer's session key: the same handshake again is recognised by it.
@@ -71,6 +73,7 @@ impl Session {
             peer,
             dht,
             endpoint: Endpoint::UNSPECIFIED,
+            ways: Ways::NEW,
             cookie_made: 0,
             peer_session: 0,
             state: State::CookieRequesting(opening),
@@ -101,13 +104,13 @@ impl Session {
         }
     }
 
-    /// A valid handshake of the peer, new to us, from `from`. The owner hears of it when it changes the peer's DHT key.
+    /// A valid handshake of the peer, new to us, from `from`, or through a relay. The owner hears of it when it changes the peer's DHT key.
     pub(crate) fn on_handshake<E: Env>(
         &mut self,
         cx: &mut Cx<'_, '_, E>,
         ticket: &CookieText,
         text: &HandshakeText,
-        from: Endpoint,
+        from: Option<Endpoint>,
     ) -> Result<(), DropReason> {
         let (State::CookieRequesting(half) | State::HandshakeSent(half) | State::NotConfirmed { opening: half, .. }) =
             &self.state
@@ -116,11 +119,12 @@ impl Session {
         };
         let key = cx.agree(half.secret(), &text.session).ok_or(DropReason::BadCrypto)?;
         let cipher = Cipher::new(key, half.nonce(), text.base_nonce);
-        let is_elsewhere = self.dht != ticket.dht || self.endpoint != from;
+        let is_elsewhere = self.dht != ticket.dht || from.is_some_and(|from| self.endpoint != from);
         if self.dht != ticket.dht {
             self.pending = Pending::Incoming;
         }
-        (self.dht, self.endpoint) = (ticket.dht, from);
+        (self.dht, self.endpoint) = (ticket.dht, from.unwrap_or(self.endpoint));
+        self.ways.shaken(from.is_none());
         (self.cookie_made, self.peer_session) = (age_of(ticket), fingerprint(text));
         let opening = match core::mem::replace(&mut self.state, State::Gone) {
             State::HandshakeSent(opening) if !is_elsewhere => opening,
@@ -199,27 +203,38 @@ impl Session {
         }
     }
 
-    /// Writes the next packet, if there is one.
+    /// Writes the next packet to the peer's address, if there is one.
     pub(crate) fn encode<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, jar: &CookieJar, buf: &mut [u8]) -> Option<usize> {
         let keys = (self.peer, self.dht);
+        let has_address = self.endpoint.is_usable();
+        let is_relayed = E::RELAYS && self.is_relayed();
         match &mut self.state {
             State::CookieRequesting(opening) if opening.is_due(cx.now) => {
+                self.ways.open(opening.tries(), has_address);
+                opening.begin_try(cx.now, cx.stats);
                 opening.encode_cookie_request(cx, &self.dht, buf)
             }
             State::HandshakeSent(opening) if opening.is_due(cx.now) => {
-                let nonce = opening.nonce();
-                opening.encode_handshake(cx, jar, keys, nonce, buf)
+                self.ways.open(opening.tries(), has_address);
+                opening.begin_try(cx.now, cx.stats);
+                opening.encode_handshake(cx, jar, keys, opening.nonce(), buf)
             }
             State::NotConfirmed { opening, cipher, confirm } if opening.is_due(cx.now) => {
+                self.ways.open(opening.tries(), has_address);
                 *confirm = true;
+                opening.begin_try(cx.now, cx.stats);
                 opening.encode_handshake(cx, jar, keys, cipher.send_nonce(), buf)
             }
-            State::NotConfirmed { cipher, confirm, .. } if *confirm => {
+            State::NotConfirmed { opening, cipher, confirm } if *confirm => {
                 *confirm = false;
-                let text = DataText { recv_start: 0, number: 0, content: &[content::REQUEST] };
-                Some(cipher.seal(cx.suite, &text, buf))
+                self.ways.open(opening.tries(), has_address);
+                Some(seal_confirmation(cx, cipher, buf))
+            }
+            State::Established(live) if is_relayed => {
+                core::mem::take(&mut self.ways.probe).then(|| live.encode_probe(cx, buf))
             }
             State::Established(live) => live.encode(cx, buf),
+            State::Closing(_) if is_relayed => None,
             State::Closing(live) => {
                 let len = live.encode_kill(cx.suite, buf);
                 self.state = State::Gone;
@@ -233,7 +248,88 @@ impl Session {
         }
     }
 
-    /// Whether [`Self::encode`] would give something.
+    /// Writes the next packet for a relay that has had `step` packets of this opening.
+    pub(crate) fn encode_relayed<E: Env>(
+        &mut self,
+        cx: &mut Cx<'_, '_, E>,
+        jar: &CookieJar,
+        step: u8,
+        oob: bool,
+        buf: &mut [u8],
+    ) -> Option<usize> {
+        let keys = (self.peer, self.dht);
+        let is_relayed = self.is_relayed() && !oob;
+        match (&mut self.state, step) {
+            (State::CookieRequesting(opening), 0) => opening.encode_cookie_request(cx, &self.dht, buf),
+            (State::HandshakeSent(opening), 0) => opening.encode_handshake(cx, jar, keys, opening.nonce(), buf),
+            (State::NotConfirmed { opening, cipher, .. }, 0) => {
+                opening.encode_handshake(cx, jar, keys, cipher.send_nonce(), buf)
+            }
+            (State::NotConfirmed { cipher, .. }, 1) => Some(seal_confirmation(cx, cipher, buf)),
+            (State::Established(live), _) if is_relayed => live.encode(cx, buf),
+            (State::Closing(live), _) if is_relayed => {
+                let len = live.encode_kill(cx.suite, buf);
+                self.state = State::Gone;
+                Some(len)
+            }
+            (
+                State::CookieRequesting(_)
+                | State::HandshakeSent(_)
+                | State::NotConfirmed { .. }
+                | State::Established(_)
+                | State::Closing(_)
+                | State::Drained(_)
+                | State::Gone,
+                _,
+            ) => None,
+        }
+    }
+
+    /// Whether packets of the session, once it is open, go through a relay.
+    pub(crate) fn is_relayed(&self) -> bool {
+        self.ways.is_relayed(self.endpoint.is_usable())
+    }
+
+    /// Whether what the session has to say goes through a relay alone.
+    pub(crate) fn waits_for_relay(&self) -> bool {
+        match self.state {
+            State::Established(_) | State::Closing(_) => self.is_relayed(),
+            State::CookieRequesting(_)
+            | State::HandshakeSent(_)
+            | State::NotConfirmed { .. }
+            | State::Drained(_)
+            | State::Gone => false,
+        }
+    }
+
+    /// An authentic packet came directly. True when that is news: then the peer is told at once that it was heard.
+    pub(crate) fn heard_direct(&mut self, now: Instant) -> bool {
+        let is_news = self.ways.heard_direct(now);
+        if let State::Established(live) = &mut self.state
+            && is_news
+        {
+            live.answer();
+        }
+        is_news
+    }
+
+    /// An authentic packet came through a relay. True when the direct way is doubted from now on.
+    pub(crate) fn heard_relayed(&mut self, now: Instant) -> bool {
+        let is_news = self.ways.heard_relayed(now);
+        if let State::Established(live) = &mut self.state
+            && is_news
+        {
+            live.send.way_changed(now);
+        }
+        is_news
+    }
+
+    /// It is over, and nobody needs to hear of it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Gone) && self.pending == Pending::Nothing
+    }
+
+    /// Whether [`Self::encode`] would give something, or [`Self::encode_relayed`] if the session is open and relayed.
     pub(crate) fn has_packet(&self, now: Instant) -> bool {
         match &self.state {
             State::CookieRequesting(opening) | State::HandshakeSent(opening) => opening.is_due(now),
@@ -244,19 +340,27 @@ impl Session {
         }
     }
 
-    /// Acts on timers that are due.
-    pub(crate) fn on_timeout(&mut self, now: Instant, blocks: &mut Blocks<'_>) {
+    /// Acts on timers that are due. True when the direct way is doubted from now on.
+    pub(crate) fn on_timeout(&mut self, now: Instant, blocks: &mut Blocks<'_>) -> bool {
+        let mut doubted = false;
         let goes_on = match &mut self.state {
             State::CookieRequesting(opening) | State::HandshakeSent(opening) | State::NotConfirmed { opening, .. } => {
                 !opening.has_failed(now)
             }
-            State::Established(live) => live.on_timeout(now, blocks),
+            State::Established(live) => {
+                doubted = self.ways.on_timeout(now, live, self.endpoint.is_usable());
+                if doubted {
+                    live.send.way_changed(now);
+                }
+                live.on_timeout(now, blocks)
+            }
             State::Drained(live) => live.receive.has_unread(),
             State::Closing(_) | State::Gone => true,
         };
         if !goes_on {
             self.end(blocks);
         }
+        doubted
     }
 
     /// When [`Self::on_timeout`] or [`Self::encode`] has something to do, apart from what it has to do now.
@@ -265,7 +369,11 @@ impl Session {
             State::CookieRequesting(opening) | State::HandshakeSent(opening) | State::NotConfirmed { opening, .. } => {
                 (opening.deadline(), Why::SessionHandshake)
             }
-            State::Established(live) => live.deadline(),
+            State::Established(live) => {
+                let ways = (self.ways.deadline(live, self.endpoint.is_usable()), Why::SessionTimeout);
+                let live = live.deadline();
+                if ways.0 < live.0 { ways } else { live }
+            }
             State::Closing(_) | State::Drained(_) | State::Gone => (Instant::FAR, Why::SessionTimeout),
         }
     }
@@ -283,9 +391,29 @@ impl Session {
         }
     }
 
-    /// Whether it is established, but nothing was heard for `span`.
+    /// The peer is sent something at once, and then all tries again.
+    pub(crate) fn probe(&mut self, now: Instant) {
+        self.ways.moved(now);
+        match &mut self.state {
+            State::CookieRequesting(opening) | State::HandshakeSent(opening) | State::NotConfirmed { opening, .. } => {
+                // Without an address there is nobody to be sent to.
+                if self.endpoint.is_usable() {
+                    opening.restart(now);
+                }
+            }
+            State::Established(live) => live.probe(now),
+            State::Closing(_) | State::Drained(_) | State::Gone => {}
+        }
+    }
+
+    /// Whether the packet heard last was sent after all others: where it came from, the peer is now.
+    pub(crate) fn heard_newest(&self) -> bool {
+        self.established().is_some_and(Live::heard_newest)
+    }
+
+    /// Whether it is established, but nothing was heard directly for `span`.
     pub(crate) fn is_silent(&self, now: Instant, span: Duration) -> bool {
-        self.established().is_some_and(|live| now.reached(live.heard(), span))
+        self.established().is_some() && now.reached(self.ways.heard(), span)
     }
 
     /// Whether it stands for its peer: opening or open.
@@ -298,6 +426,12 @@ impl Session {
             State::Closing(_) | State::Drained(_) | State::Gone => false,
         }
     }
+}
+
+/// The packet that confirms a handshake.
+fn seal_confirmation<E: Env>(cx: &Cx<'_, '_, E>, cipher: &mut Cipher, buf: &mut [u8]) -> usize {
+    let text = DataText { recv_start: 0, number: 0, content: &[content::REQUEST] };
+    cipher.seal(cx.suite, &text, buf)
 }
 
 /// The value of `cookie_made` for a handshake.

@@ -100,7 +100,8 @@ impl Opening {
         (self.tries == 1).then(|| now.since(self.sent_at))
     }
 
-    fn on_sent(&mut self, now: Instant, stats: &mut Stats) {
+    /// What is due goes out.
+    pub(crate) fn begin_try(&mut self, now: Instant, stats: &mut Stats) {
         if self.tries > 0 {
             count(&mut stats.handshakes_repeated);
         }
@@ -109,14 +110,23 @@ impl Opening {
         (self.sent_at, self.at) = (now, now + pause);
     }
 
+    /// How often it went out.
+    pub(crate) const fn tries(&self) -> u8 {
+        self.tries
+    }
+
+    /// There is no address yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.at == Instant::FAR
+    }
+
     /// Writes a cookie request (0x18) to the peer's DHT key.
     pub(crate) fn encode_cookie_request<E: Env>(
-        &mut self,
+        &self,
         cx: &mut Cx<'_, '_, E>,
         dht: &PublicKey,
         buf: &mut [u8],
     ) -> Option<usize> {
-        self.on_sent(cx.now, cx.stats);
         let nonce = cx.nonce();
         let packet = &mut buf[..COOKIE_REQUEST_LEN];
         CookieRequest { dht: cx.me.dht.public, nonce }.emit(packet);
@@ -143,14 +153,13 @@ impl Opening {
 
     /// Writes a handshake (0x1a) for the peer with the keys `peer` and `dht`.
     pub(crate) fn encode_handshake<E: Env>(
-        &mut self,
+        &self,
         cx: &mut Cx<'_, '_, E>,
         jar: &CookieJar,
         (peer, dht): (PublicKey, PublicKey),
         base_nonce: Nonce,
         buf: &mut [u8],
     ) -> Option<usize> {
-        self.on_sent(cx.now, cx.stats);
         let (nonce, cookie) = (cx.nonce(), jar.make(cx, peer, dht));
         let packet = &mut buf[..HANDSHAKE_LEN];
         Handshake { cookie: self.cookie, nonce }.emit(packet);

@@ -141,6 +141,16 @@ impl Live {
         self.seal_content(cx.suite, &list[..len], buf)
     }
 
+    /// Writes a small packet that the peer answers if it hears us.
+    pub(crate) fn encode_probe<E: Env>(&mut self, cx: &mut Cx<'_, '_, E>, buf: &mut [u8]) -> usize {
+        self.seal_content(cx.suite, &[content::REQUEST], buf)
+    }
+
+    /// The peer is to hear from us soon.
+    pub(crate) const fn answer(&mut self) {
+        self.want_request = true;
+    }
+
     /// Writes the packet that ends the session.
     pub(crate) fn encode_kill<S: Suite>(&mut self, suite: &S, buf: &mut [u8]) -> usize {
         self.seal_content(suite, &[content::KILL], buf)
@@ -198,6 +208,19 @@ impl Live {
         timers.into_iter().fold((Instant::FAR, Why::SessionTimeout), |a, b| if b.0 < a.0 { b } else { a })
     }
 
+    /// Asks the peer for a sign of life at once, and again and again: it may have to learn where we are now.
+    pub(crate) fn probe(&mut self, now: Instant) {
+        self.keeps = 0;
+        self.keep_at = now + KEEPALIVE_FIRST;
+        self.want_request = true;
+    }
+
+    /// Whether the packet heard last was sent after all others that were heard.
+    pub(crate) const fn heard_newest(&self) -> bool {
+        self.cipher.is_newest()
+    }
+
+    #[cfg(test)]
     pub(crate) const fn heard(&self) -> Instant {
         self.heard
     }

@@ -17,11 +17,14 @@ mod handshake;
 mod live;
 mod queue;
 mod receive;
+mod relayed;
 mod request;
 mod send;
 #[cfg(test)]
 mod tests;
+mod ways;
 
+pub(crate) use cookie::Asked;
 pub(crate) use entry::Session;
 
 use crate::budget::{Standing, StandingOf};
@@ -55,6 +58,8 @@ pub(crate) enum SessionNote {
     Closed { id: SessionId, owner: usize },
     /// A lossy packet, id byte first, in the buffer of the frame just handled.
     Lossy { id: SessionId, owner: usize, data: Range<usize> },
+    /// The peer is at another address now: where the frame just handled came from.
+    Moved { id: SessionId, owner: usize },
 }
 
 /// Why nothing was queued.
@@ -92,6 +97,10 @@ pub(crate) struct Sessions<'s> {
     /// Packets from unknown addresses that may still be tried before `strays_at` + [`STRAY_SPAN`].
     strays: u16,
     strays_at: Instant,
+    /// Some session may have something to say through a relay.
+    relay_due: bool,
+    /// Some session's way has changed.
+    ways_changed: bool,
 }
 
 impl<'s> Sessions<'s> {
@@ -108,6 +117,8 @@ impl<'s> Sessions<'s> {
             starved: false,
             strays: 0,
             strays_at: Instant::ZERO,
+            relay_due: false,
+            ways_changed: false,
         }
     }
 
@@ -140,7 +151,8 @@ impl<'s> Sessions<'s> {
         match &mut session.state {
             State::CookieRequesting(opening) => opening.redirect(now),
             State::HandshakeSent(opening) if opening.is_stuck() => opening.redirect(now),
-            State::Established(live) if !live.is_direct(now) => {}
+            State::HandshakeSent(_) | State::NotConfirmed { .. } if !session.endpoint.is_usable() => {}
+            State::Established(live) if !session.ways.is_direct() || !live.is_direct(now) => session.ways.moved(now),
             State::HandshakeSent(_)
             | State::NotConfirmed { .. }
             | State::Established(_)
@@ -150,6 +162,17 @@ impl<'s> Sessions<'s> {
         }
         session.endpoint = endpoint;
         self.touch(now, id);
+    }
+
+    /// We may be somewhere else: the peers of all sessions are sent something from there.
+    pub(crate) fn probe_all(&mut self, now: Instant) {
+        for index in 0..self.table.extent() {
+            let Some(id) = self.table.id_at(index) else { continue };
+            if let Some(session) = self.table.get_mut(id) {
+                session.probe(now);
+            }
+            self.touch(now, id);
+        }
     }
 
     /// Ends a session without a note. If it is established, the peer is told. All blocks are given back at once.
@@ -190,7 +213,7 @@ impl<'s> Sessions<'s> {
                 return (self.jar.answer(cx, frame, standing), None);
             }
             Some(&kind::COOKIE_RESPONSE) => self.on_cookie_response(cx, frame).map(|()| None),
-            Some(&kind::CRYPTO_HANDSHAKE) => self.on_handshake(cx, frame, accept),
+            Some(&kind::CRYPTO_HANDSHAKE) => self.on_handshake(cx, frame, accept, false),
             Some(&kind::CRYPTO_DATA) => self.on_data(cx, frame),
             Some(_) | None => Err(DropReason::UnknownKind),
         };
@@ -211,7 +234,7 @@ impl<'s> Sessions<'s> {
         for index in 0..self.table.extent() {
             let Some(id) = self.table.id_at(index) else { continue };
             if let Some(session) = self.table.get_mut(id) {
-                session.on_timeout(cx.now, cx.blocks);
+                self.ways_changed |= session.on_timeout(cx.now, cx.blocks);
                 if let State::Established(live) = &mut session.state
                     && keeping
                 {
@@ -231,8 +254,8 @@ impl<'s> Sessions<'s> {
         while let Some(id) = self.queue.pop(&mut self.table) {
             let Some(session) = self.table.get_mut(id) else { continue };
             let (endpoint, len) = (session.endpoint, session.encode(cx, &self.jar, buf));
-            let is_over = matches!(session.state, State::Gone) && session.pending == Pending::Nothing;
-            if is_over {
+            self.relay_due |= session.ways.due;
+            if session.is_over() {
                 self.remove(cx.blocks, id);
             } else {
                 self.touch(cx.now, id);
@@ -419,7 +442,9 @@ impl<'s> Sessions<'s> {
         cx: &mut Cx<'_, 's, E>,
         frame: &mut Frame<'_>,
         accept: &mut dyn FnMut(&PublicKey) -> Option<usize>,
+        relayed: bool,
     ) -> Result<Option<SessionNote>, DropReason> {
+        let from = (!relayed).then_some(frame.from);
         let head = Handshake::parse(frame.bytes()).ok_or(DropReason::Malformed)?;
         let ticket = self.jar.open(cx, &head.cookie).inspect_err(|_| count(&mut cx.stats.cookies_refused))?;
         if ticket.peer == cx.me.long_term.public {
@@ -440,11 +465,11 @@ impl<'s> Sessions<'s> {
             Some(_) | None => None,
         };
         let id = if let Some((id, session)) = half_open {
-            session.on_handshake(cx, &ticket, &text, frame.from)?;
+            session.on_handshake(cx, &ticket, &text, from)?;
             id
         } else {
             let mut session = Session::outgoing(owner, ticket.peer, ticket.dht, Opening::new(cx));
-            session.on_handshake(cx, &ticket, &text, frame.from)?;
+            session.on_handshake(cx, &ticket, &text, from)?;
             session.pending = Pending::Incoming;
             if let Some(old) = known.and_then(|old| self.table.get_mut(old)) {
                 old.end(cx.blocks);
@@ -452,7 +477,9 @@ impl<'s> Sessions<'s> {
             }
             self.insert(cx.blocks, session).map_err(|Full| DropReason::NoRoom)?
         };
-        self.hints[hint(&frame.from)] = id.index() as u16;
+        if !relayed {
+            self.hints[hint(&frame.from)] = id.index() as u16;
+        }
         self.touch(cx.now, id);
         Ok(None)
     }
@@ -471,7 +498,7 @@ impl<'s> Sessions<'s> {
             };
             match session.on_data(cx, frame.bytes_mut()) {
                 Err(reason @ (DropReason::BadCrypto | DropReason::BadState)) => result = Err(reason),
-                heard => return self.after_data(cx, id, frame.from, heard),
+                heard => return self.after_data(cx, id, Some(frame.from), heard),
             }
         }
         if result == Err(DropReason::Unsolicited) { self.on_stray(cx, frame) } else { result }
@@ -500,31 +527,44 @@ impl<'s> Sessions<'s> {
             let packet = &mut copy[..frame.len];
             packet.copy_from_slice(frame.bytes());
             match session.on_data(cx, packet) {
-                Err(DropReason::NoRoom) => return self.after_data(cx, id, frame.from, Err(DropReason::NoRoom)),
+                Err(DropReason::NoRoom) => return self.after_data(cx, id, Some(frame.from), Err(DropReason::NoRoom)),
                 Err(_) => {}
                 Ok(heard) => {
                     frame.bytes_mut().copy_from_slice(packet);
-                    return self.after_data(cx, id, frame.from, Ok(heard));
+                    return self.after_data(cx, id, Some(frame.from), Ok(heard));
                 }
             }
         }
         Err(DropReason::Unsolicited)
     }
 
-    /// A packet of this session from `from` has opened.
+    /// A packet of this session from `from`, or through a relay, has opened.
     fn after_data<E: Env>(
         &mut self,
         cx: &mut Cx<'_, 's, E>,
         id: SessionId,
-        from: Endpoint,
+        from: Option<Endpoint>,
         heard: Result<Heard, DropReason>,
     ) -> Result<Option<SessionNote>, DropReason> {
         self.starved |= matches!(heard, Err(DropReason::NoRoom));
-        self.hints[hint(&from)] = id.index() as u16;
         let Some(session) = self.table.get_mut(id) else { return Ok(None) };
-        session.endpoint = from;
+        // What somebody held back, or sends again, moves nobody.
+        let has_moved = from.is_some_and(|from| session.endpoint != from) && session.heard_newest();
+        if let Some(from) = from {
+            self.hints[hint(&from)] = id.index() as u16;
+            if has_moved {
+                session.endpoint = from;
+            }
+            let is_direct = session.endpoint == from && matches!(heard, Ok(_) | Err(DropReason::NoRoom));
+            if is_direct && session.heard_direct(cx.now) {
+                self.ways_changed = true;
+            }
+        }
         let owner = session.owner as usize;
         let note = match heard {
+            Ok(Heard::Nothing) if has_moved && session.pending == Pending::Nothing => {
+                Ok(Some(SessionNote::Moved { id, owner }))
+            }
             Ok(Heard::Nothing) => Ok(None),
             // A note of a change of state goes first; a lossy packet may be lost.
             Ok(Heard::Lossy(_)) if session.pending != Pending::Nothing => Ok(None),
@@ -554,7 +594,12 @@ impl<'s> Sessions<'s> {
             (self.wake, self.why) = (at, why);
         }
         self.notes |= session.pending != Pending::Nothing;
-        if session.has_packet(now) {
+        let (has_packet, is_relayed) = (session.has_packet(now), session.waits_for_relay());
+        if has_packet && is_relayed {
+            session.ways.due = true;
+            self.relay_due = true;
+        }
+        if has_packet && !is_relayed || session.ways.probe {
             self.queue.push(&mut self.table, id);
         }
     }

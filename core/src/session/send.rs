@@ -34,6 +34,8 @@ pub(crate) struct SendWindow {
     timed_at: Instant,
     /// When silence becomes suspicious; `FAR` with nothing in flight.
     probe_at: Instant,
+    /// Since when something in flight has not been acknowledged; `FAR` with nothing in flight.
+    waits: Instant,
     /// When a used up burst is renewed; `FAR` while it is not used up.
     pace_at: Instant,
     probes: u8,
@@ -67,6 +69,7 @@ impl SendWindow {
             timed: 0,
             timed_at: Instant::ZERO,
             probe_at: Instant::FAR,
+            waits: Instant::FAR,
             pace_at: Instant::FAR,
             probes: 0,
             nudged: false,
@@ -146,6 +149,7 @@ impl SendWindow {
         }
         if self.probe_at == Instant::FAR {
             self.probe_at = now + self.rtt.nudge();
+            self.waits = now;
         }
         self.next = self.next.wrapping_add(1);
         blocks.push_back(&mut self.sent, id);
@@ -277,6 +281,7 @@ impl SendWindow {
         }
         let idle = self.holes.is_empty() && self.sent.is_empty();
         self.probe_at = if idle { Instant::FAR } else { now + self.rtt.nudge() };
+        self.waits = if idle { Instant::FAR } else { now };
     }
 
     /// Renews the burst, and suspects the first packet in flight to be lost after a long silence. True when the peer
@@ -336,6 +341,23 @@ impl SendWindow {
 
     pub(crate) const fn acked_tag(&self) -> u32 {
         self.acked_tag
+    }
+
+    /// What is in flight went a way that leads nowhere: the first of it goes out again at once.
+    pub(crate) const fn way_changed(&mut self, now: Instant) {
+        if self.probe_at.micros() != Instant::FAR.micros() {
+            (self.nudged, self.probes, self.probe_at) = (true, 0, now);
+        }
+    }
+
+    /// Since when the peer has acknowledged nothing though something is in flight; `FAR` with nothing in flight.
+    pub(crate) const fn waits(&self) -> Instant {
+        self.waits
+    }
+
+    /// Whether packets went out again in vain.
+    pub(crate) const fn is_stalled(&self) -> bool {
+        self.probes > 1
     }
 
     /// The number that lossy, request and kill packets carry.

@@ -36,6 +36,9 @@ pub const INFO_REQUEST_LEN: usize = 78;
 /// Length of the longest message of the day.
 pub const MOTD_LEN_MAX: usize = 256;
 
+/// First byte in a DHT request that is a NAT ping (`DHT.h`, CRYPTO_PACKET_NAT_PING).
+pub const NAT_PING: u8 = 0xfe;
+
 const ID_LEN: usize = 8;
 const PING_TEXT_LEN: usize = 1 + ID_LEN;
 const NODES_REQUEST_TEXT_LEN: usize = PUBLIC_KEY_LEN + ID_LEN;
@@ -210,6 +213,35 @@ impl<'a> DhtRequest<'a> {
     }
 }
 
+/// In a DHT request, behind [`NAT_PING`]: `0 or 1 | id`. Friends who both send it know that both look for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatPing {
+    /// 1: the answer, with the id of the request.
+    pub is_answer: bool,
+    /// Echoed by the answer.
+    pub id: u64,
+}
+
+impl NatPing {
+    /// Its length, exactly.
+    pub const LEN: usize = 1 + ID_LEN;
+
+    /// Reads exactly nine bytes.
+    #[must_use]
+    pub fn parse(data: &[u8]) -> Option<Self> {
+        let mut r = Reader::new(data);
+        let kind = r.u8()?;
+        let ping = Self { is_answer: kind == 1, id: r.u64()? };
+        r.end()?;
+        (kind <= 1).then_some(ping)
+    }
+
+    /// Writes nine bytes.
+    pub fn emit(&self, w: &mut Writer<'_>) {
+        w.u8(self.is_answer.into()).u64(self.id);
+    }
+}
+
 /// 0x21, `kind | sender's DHT key`: here I am, to everybody in the local network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LanDiscovery {
@@ -357,6 +389,7 @@ mod tests {
                 && DhtRequest::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
                 && LanDiscovery::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
                 && InfoResponse::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
+                && NatPing::parse(&bytes).is_none_or(|p| again(emitted(|w| p.emit(w))))
         }
     }
 }

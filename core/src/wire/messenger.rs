@@ -10,7 +10,7 @@ pub const STATUS_MESSAGE_LEN_MAX: usize = 1007;
 /// Longest message in bytes.
 pub const MESSAGE_LEN_MAX: usize = 1372;
 /// Most relays in one share-relays packet.
-const SHARED_RELAYS_MAX: usize = 3;
+pub const SHARED_RELAYS_MAX: usize = 3;
 
 /// First bytes of lossless packets that applications define (`tox.h`).
 pub const CUSTOM_LOSSLESS: core::ops::RangeInclusive<u8> = 160..=191;

@@ -108,6 +108,7 @@ impl Chat {
             ToxEvent::Undelivered { friend, .. } => {
                 println!("* {} may not have got your last messages", self.name_of(friend).await?);
             }
+            ToxEvent::Proxy(trouble) => println!("! {trouble}"),
             ToxEvent::ProfileNotSaved { reason } => println!("! {reason}"),
             // Statuses are shown by /list; typing and packets of other applications are not shown.
             ToxEvent::FriendStatusMessage { .. }

@@ -10,7 +10,7 @@ mod node;
 
 use async_signal::{Signal, Signals};
 use bluering::core::crypto::SecretKey;
-use bluering::{BootstrapNode, Builder, Listen, Ports, Tox};
+use bluering::{BootstrapError, BootstrapNode, Builder, Listen, Ports, ProxyAddress, Tox};
 use clap::{Args, Parser, Subcommand};
 use smol::channel::{self, Receiver};
 use smol::stream::StreamExt;
@@ -108,6 +108,12 @@ struct ClientOptions {
     /// UDP port (default: the first free one from 33445 to 33545)
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+    /// No UDP: TCP relays alone
+    #[arg(long)]
+    tcp_only: bool,
+    /// Connect through a proxy, without UDP; USER:PASSWORD@ before the host if it asks for them
+    #[arg(long, value_name = "socks5:HOST:PORT|http:HOST:PORT")]
+    proxy: Option<ProxyAddress>,
     /// Profile in the Tox save format, loaded when it exists
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -135,9 +141,13 @@ impl ClientOptions {
             Some(port) => Ports::Fixed(port),
         };
         let listen = if ipv6 { Listen::Dual(ports) } else { Listen::V4(ports) };
-        let mut builder = Builder::new().listen(listen).autosave(autosave).lan_discovery(self.local_discovery);
+        let mut builder = Builder::new().listen(listen).udp(!self.tcp_only).autosave(autosave);
+        builder = builder.lan_discovery(self.local_discovery);
         if let Some(path) = &self.save {
             builder = builder.profile(path);
+        }
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.clone());
         }
         if let Some(secret) = &self.secret_key {
             builder = builder.secret_key(secret.clone());
@@ -156,7 +166,14 @@ impl ClientOptions {
 
 async fn bootstrap_all(tox: &Tox, nodes: &[BootstrapNode]) -> Result<(), Failure> {
     for node in nodes {
-        tox.bootstrap(&node.host, node.port, node.key).await?;
+        if let Some(port) = node.tcp_port {
+            tox.add_relay(&node.host, port, node.key).await?;
+        }
+        match tox.bootstrap(&node.host, node.port, node.key).await {
+            // As a relay it will do.
+            Err(BootstrapError::NamePastProxy(_)) if node.tcp_port.is_some() => {}
+            result => result?,
+        }
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Datagrams on their way from the runner's thread to the relay's. Nothing is allocated per datagram, and the relay is
 //! woken once for all that it has not seen.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes that may wait: more than a socket's buffer brings at once.
@@ -10,34 +9,21 @@ const ROOM: usize = 1 << 20;
 const HEAD: usize = 2;
 
 /// Where they are laid.
-#[derive(Debug)]
-pub(super) struct Inbox {
-    bytes: Mutex<Vec<u8>>,
-    waker: mio::Waker,
-    lost: AtomicU64,
-    ended: AtomicBool,
-}
+#[derive(Debug, Default)]
+pub(super) struct Inbox(Mutex<Vec<u8>>);
 
 impl Inbox {
-    pub(super) fn new(waker: mio::Waker) -> Self {
-        Self { bytes: Mutex::default(), waker, lost: AtomicU64::new(0), ended: AtomicBool::new(false) }
-    }
-
-    /// Lays a datagram in. When the relay cannot keep up, it is lost, as on the network.
-    pub(super) fn put(&self, datagram: &[u8]) {
-        let Ok(len) = u16::try_from(datagram.len()) else { return };
+    /// Lays a datagram in; true when it is the first. When the relay cannot keep up, it is lost, as on the network.
+    pub(super) fn put(&self, datagram: &[u8]) -> bool {
+        let Ok(len) = u16::try_from(datagram.len()) else { return false };
         let mut bytes = self.lock();
         if bytes.len() + HEAD + datagram.len() > ROOM {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            return;
+            return false;
         }
         let was_empty = bytes.is_empty();
         bytes.extend_from_slice(&len.to_ne_bytes());
         bytes.extend_from_slice(datagram);
-        drop(bytes);
-        if was_empty {
-            self.wake();
-        }
+        was_empty
     }
 
     /// Takes all, in exchange for an empty list.
@@ -45,24 +31,9 @@ impl Inbox {
         std::mem::swap(&mut *self.lock(), empty);
     }
 
-    /// The relay shall end.
-    pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    /// It fails only when the system is out of everything; then the relay sees it when it wakes for another reason.
-    fn wake(&self) {
-        let _ = self.waker.wake();
-    }
-
     /// A panic elsewhere leaves the bytes whole.
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,20 +1,22 @@
-//! The relay's loop: sockets, the server, and the one wait for all of them.
+//! A thread of the relay: its sockets and channels, and the one wait for all of them.
 
-use super::RelayReport;
-use super::inbox::{Inbox, split_first};
+use super::hub::{Hub, Orders};
+use super::inbox::split_first;
 use super::stream::{Arrival, Stream};
-use crate::HostEnv;
 use crate::env::Clock;
 use crate::socket::UdpSender;
+use crate::trains::Replies;
+use crate::{HostEnv, HostSuite};
+use bluering_core::crypto::SecretKey;
 use bluering_core::relay::StreamId;
-use bluering_core::relay::server::{RelayAction, RelayServer};
+use bluering_core::relay::server::CloseReason;
 use bluering_core::wire::relay::FRAME_LEN_MAX;
-use bluering_core::{DATAGRAM_MAX, Endpoint, Frame};
+use bluering_core::{DATAGRAM_MAX, Endpoint, Env, Frame};
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Tokens: clients have the place of their connection, listeners and the waker count down from the end.
@@ -34,10 +36,18 @@ const PASSING: [ErrorKind; 3] = [ErrorKind::Interrupted, ErrorKind::ConnectionAb
 /// How long to wait when the system gives no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// The relay and its sockets.
-#[derive(Debug)]
+/// What threads are made of.
+pub(super) struct Making {
+    pub(super) hub: Arc<Hub>,
+    pub(super) secret: SecretKey,
+    pub(super) udp: UdpSender,
+    pub(super) clock: Clock,
+}
+
+/// The thread. The first one accepts, keeps the server's time and takes datagrams.
 pub(super) struct Service {
-    server: Box<RelayServer<'static, HostEnv>>,
+    hub: Arc<Hub>,
+    orders: Orders,
     poll: Poll,
     listeners: Vec<TcpListener>,
     /// By place of the connection.
@@ -48,11 +58,13 @@ pub(super) struct Service {
     waiting: Vec<usize>,
     /// When to accept again after the system had no more sockets.
     accept_at: Option<Instant>,
-    inbox: Arc<Inbox>,
     taken: Vec<u8>,
     udp: UdpSender,
+    replies: Replies,
     clock: Clock,
-    report: Arc<Mutex<RelayReport>>,
+    secret: SecretKey,
+    suite: HostSuite,
+    rng: <HostEnv as Env>::Rng,
     input: Box<[u8]>,
     output: Box<[u8]>,
     datagram: Box<[u8; DATAGRAM_MAX]>,
@@ -60,30 +72,32 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(
-        server: Box<RelayServer<'static, HostEnv>>,
+        making: Making,
+        me: usize,
         poll: Poll,
         mut listeners: Vec<TcpListener>,
-        inbox: Arc<Inbox>,
-        udp: UdpSender,
-        clock: Clock,
-        report: Arc<Mutex<RelayReport>>,
+        rng: <HostEnv as Env>::Rng,
     ) -> io::Result<Self> {
         for (i, listener) in listeners.iter_mut().enumerate() {
             poll.registry().register(listener, Token(FIRST_LISTENER - i), Interest::READABLE)?;
         }
+        let Making { hub, secret, udp, clock } = making;
         Ok(Self {
-            server,
+            hub,
+            orders: Orders::new(me),
             poll,
             listeners,
             streams: Vec::new(),
             busy: Vec::new(),
             waiting: Vec::new(),
             accept_at: None,
-            inbox,
             taken: Vec::new(),
             udp,
+            replies: Replies::new(),
             clock,
-            report,
+            secret,
+            suite: HostSuite::new(),
+            rng,
             input: vec![0; AT_ONCE + FRAME_LEN_MAX].into_boxed_slice(),
             output: vec![0; AT_ONCE].into_boxed_slice(),
             datagram: Box::new([0; DATAGRAM_MAX]),
@@ -93,7 +107,7 @@ impl Service {
     /// Serves until the gate is dropped.
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        while !self.inbox.has_ended() {
+        while !self.hub.has_ended() {
             let span = self.sleep_span();
             // An interrupted sleep is a short sleep.
             if self.poll.poll(&mut events, span).is_err() {
@@ -104,17 +118,25 @@ impl Service {
             }
             self.continue_reading();
             self.continue_accepting();
-            self.server.handle_timeout(self.clock.now());
-            self.drain();
-            self.publish();
+            if self.is_first() {
+                let now = self.clock.now();
+                self.hub.with(now, &mut self.orders, |server| server.handle_timeout(now));
+            }
+            self.follow_orders();
         }
+    }
+
+    fn is_first(&self) -> bool {
+        self.orders.me == 0
     }
 
     fn sleep_span(&self) -> Option<Duration> {
         if !self.busy.is_empty() || !self.waiting.is_empty() {
             return Some(Duration::ZERO);
         }
-        let timer = self.server.poll_timeout().and_then(|deadline| self.clock.to_host(deadline.at));
+        // What the other threads do in the meantime is due later: each span of the server is as long as this or longer.
+        let deadline = if self.is_first() { self.hub.poll_timeout() } else { None };
+        let timer = deadline.and_then(|deadline| self.clock.to_host(deadline.at));
         let first = timer.into_iter().chain(self.accept_at).min()?;
         Some(first.saturating_duration_since(Instant::now()))
     }
@@ -122,7 +144,11 @@ impl Service {
     fn on_event(&mut self, event: &Event) {
         let token = event.token();
         if token == WAKER {
-            self.take_datagrams();
+            self.hub.collect(&mut self.orders);
+            if self.is_first() {
+                self.take_datagrams();
+            }
+            self.follow_orders();
         } else if let Some(i) = FIRST_LISTENER.checked_sub(token.0).filter(|i| *i < self.listeners.len()) {
             if !self.waiting.contains(&i) {
                 self.waiting.push(i);
@@ -140,7 +166,7 @@ impl Service {
     /// Answers to onion packets of clients.
     fn take_datagrams(&mut self) {
         let mut taken = std::mem::take(&mut self.taken);
-        self.inbox.take(&mut taken);
+        self.hub.take_datagrams(&mut taken);
         let mut left = &taken[..];
         while let Some((datagram, rest)) = split_first(left) {
             let len = datagram.len().min(DATAGRAM_MAX);
@@ -148,17 +174,16 @@ impl Service {
             let now = self.clock.now();
             let frame = &mut Frame::new(&mut self.datagram, len, Endpoint::UNSPECIFIED);
             // It counts what it drops.
-            let _ = self.server.handle_datagram(now, frame);
+            let _ = self.hub.with(now, &mut self.orders, |server| server.handle_datagram(now, frame));
             left = rest;
         }
         taken.clear();
         self.taken = taken;
-        self.drain();
     }
 
     fn accept(&mut self, i: usize) {
         for _ in 0..ACCEPTS {
-            let (mut socket, from) = match self.listeners[i].accept() {
+            let (socket, from) = match self.listeners[i].accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if PASSING.contains(&error.kind()) => continue,
@@ -168,27 +193,12 @@ impl Service {
                     return;
                 }
             };
-            if let Ok(id) = self.server.opened(self.clock.now(), Endpoint::from(from)) {
-                // Frames are sent in groups; nothing more is to be waited for.
-                let _ = socket.set_nodelay(true);
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                let registered = self.poll.registry().register(&mut socket, Token(id.index()), interest);
-                self.keep(Stream::new(id, socket));
-                if registered.is_err() {
-                    self.lose(id.index());
-                }
-            }
-            self.drain();
+            // Frames are sent in groups; nothing more is to be waited for.
+            let _ = socket.set_nodelay(true);
+            self.hub.accept(self.clock.now(), Endpoint::from(from), socket, &mut self.orders);
+            self.follow_orders();
         }
         self.waiting.push(i);
-    }
-
-    fn keep(&mut self, stream: Stream) {
-        let at = stream.id.index();
-        if self.streams.len() <= at {
-            self.streams.resize_with(at + 1, || None);
-        }
-        self.streams[at] = Some(Box::new(stream));
     }
 
     fn continue_accepting(&mut self) {
@@ -220,9 +230,8 @@ impl Service {
                 Arrival::Nothing => return,
                 Arrival::End => return self.lose(at),
             };
-            let used = self.server.handle_stream(self.clock.now(), stream.id, &mut self.input[..len]);
-            stream.keep(&self.input[used..len]);
-            self.drain();
+            self.handle(at, len);
+            self.follow_orders();
             if !more && !to_end {
                 return;
             }
@@ -235,17 +244,75 @@ impl Service {
         }
     }
 
-    /// Whatever the server has to say.
-    fn drain(&mut self) {
-        let now = self.clock.now();
-        while let Some(id) = self.server.next_stream() {
-            self.write(id.index());
+    /// Opens what has been read, and hands it to the server.
+    fn handle(&mut self, at: usize, len: usize) {
+        let Some(Some(stream)) = self.streams.get_mut(at) else { return };
+        let (id, now, bytes) = (stream.id, self.clock.now(), &mut self.input[..len]);
+        let start = match stream.greet(&self.hub, now, (&self.suite, &mut self.rng, &self.secret), bytes) {
+            Ok(start) => start,
+            Err(reason) => {
+                return self.hub.with(now, &mut self.orders, |server| server.refuse(now, id, reason));
+            }
+        };
+        let (end, broken) = stream.open(&self.suite, &mut bytes[start..]);
+        let (frames, rest) = bytes[start..].split_at_mut(end);
+        stream.keep(if broken { &[] } else { rest });
+        if frames.is_empty() && !broken {
+            return;
         }
-        while let Some(packet) = self.server.poll_transmit(now, &mut self.datagram) {
-            self.udp.send(packet.bytes, packet.to);
+        self.hub.with(now, &mut self.orders, |server| {
+            let used = server.handle_stream(now, id, frames);
+            debug_assert_eq!(used, frames.len(), "whole frames");
+            if broken {
+                server.refuse(now, id, CloseReason::BadFrame);
+            }
+        });
+    }
+
+    /// Whatever follows from what the server was told, by us or by others.
+    fn follow_orders(&mut self) {
+        self.send_datagrams();
+        while !self.orders.mail.is_empty() {
+            let mail = &mut self.orders.mail;
+            if let Some((id, socket)) = mail.accepted.pop() {
+                self.keep(Stream::new(id, socket));
+            } else if let Some(id) = mail.closed.pop() {
+                if let Some(place) = self.streams.get_mut(id.index())
+                    && place.as_ref().is_some_and(|stream| stream.id == id)
+                {
+                    *place = None;
+                }
+            } else if let Some(id) = mail.due.pop() {
+                self.write(id.index());
+            }
         }
-        while let Some(RelayAction::Close { id, .. }) = self.server.poll_action() {
-            self.streams[id.index()] = None;
+    }
+
+    fn send_datagrams(&mut self) {
+        let mut start = 0;
+        for (to, len) in self.orders.datagrams.drain(..) {
+            if let Some(to) = self.udp.address(to)
+                && self.replies.push(&self.orders.bytes[start..start + len], to)
+            {
+                self.replies.depart(self.udp.socket(), |_| {});
+            }
+            start += len;
+        }
+        self.orders.bytes.clear();
+        self.replies.depart(self.udp.socket(), |_| {});
+    }
+
+    /// A new connection of ours.
+    fn keep(&mut self, mut stream: Stream) {
+        let at = stream.id.index();
+        if self.streams.len() <= at {
+            self.streams.resize_with(at + 1, || None);
+        }
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(stream.socket(), Token(at), interest);
+        self.streams[at] = Some(Box::new(stream));
+        if registered.is_err() {
+            self.lose(at);
         }
     }
 
@@ -269,11 +336,11 @@ impl Service {
             if stream.is_blocked() {
                 return;
             }
-            let len = self.server.poll_stream(now, stream.id, &mut self.output);
+            let len = self.hub.poll_stream(now, stream.id, &mut self.output);
             if len == 0 {
                 return;
             }
-            if stream.write(&self.output[..len]).is_err() {
+            if stream.seal_and_write(&self.suite, &mut self.output[..len]).is_err() {
                 return self.lose(at);
             }
         }
@@ -283,12 +350,8 @@ impl Service {
     fn lose(&mut self, at: usize) {
         if let Some(mut stream) = self.streams[at].take() {
             let _ = self.poll.registry().deregister(stream.socket());
-            self.server.closed(self.clock.now(), stream.id);
+            let now = self.clock.now();
+            self.hub.with(now, &mut self.orders, |server| server.closed(now, stream.id));
         }
-    }
-
-    fn publish(&self) {
-        let report = RelayReport { stats: self.server.stats().clone(), tables: self.server.tables() };
-        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
 }

@@ -1,7 +1,15 @@
-//! One client's socket. It has buffers only while a frame is half received, or the kernel takes no more.
+//! One client's socket and channel. It has buffers only while a frame is half received, or the kernel takes no more.
 
+use super::hub::Hub;
+use crate::HostSuite;
+use bluering_core::crypto::SecretKey;
 use bluering_core::relay::StreamId;
+use bluering_core::relay::channel::{Channel, Received, answer, greeter};
+use bluering_core::relay::server::CloseReason;
+use bluering_core::time::Instant;
+use bluering_core::wire::relay::CLIENT_HELLO_LEN;
 use mio::net::TcpStream;
+use rand_core::CryptoRng;
 use std::io::{self, ErrorKind, Read, Write};
 
 /// A client's socket.
@@ -9,6 +17,8 @@ use std::io::{self, ErrorKind, Read, Write};
 pub(super) struct Stream {
     pub(super) id: StreamId,
     socket: TcpStream,
+    /// None before the handshake.
+    channel: Option<Channel>,
     /// The beginning of a frame.
     rest: Vec<u8>,
     /// What the kernel has not taken, from `sent` on.
@@ -34,7 +44,7 @@ pub(super) enum Arrival {
 
 impl Stream {
     pub(super) const fn new(id: StreamId, socket: TcpStream) -> Self {
-        Self { id, socket, rest: Vec::new(), unsent: Vec::new(), sent: 0, busy: false }
+        Self { id, socket, channel: None, rest: Vec::new(), unsent: Vec::new(), sent: 0, busy: false }
     }
 
     pub(super) const fn socket(&mut self) -> &mut TcpStream {
@@ -67,6 +77,40 @@ impl Stream {
         }
     }
 
+    /// Answers the handshake, if it is at the front: how many bytes of it are done with.
+    pub(super) fn greet(
+        &mut self,
+        hub: &Hub,
+        now: Instant,
+        (suite, rng, secret): (&HostSuite, &mut impl CryptoRng, &SecretKey),
+        bytes: &mut [u8],
+    ) -> Result<usize, CloseReason> {
+        let Some(hello) = bytes.first_chunk_mut().filter(|_| self.channel.is_none()) else { return Ok(0) };
+        if !hub.welcomes(&greeter(hello)) {
+            return Err(CloseReason::NoRoom);
+        }
+        let answered = answer(suite, rng, secret, hello).ok_or(CloseReason::BadHandshake)?;
+        self.channel = Some(answered.channel);
+        // A connection that has ended meanwhile needs no answer.
+        if hub.greeted(now, self.id, answered.client) {
+            self.write(&answered.hello).map_err(|_| CloseReason::Gone)?;
+        }
+        Ok(CLIENT_HELLO_LEN)
+    }
+
+    /// Opens all whole frames in place: where they end, and whether the next one can never be opened.
+    pub(super) fn open(&mut self, suite: &HostSuite, bytes: &mut [u8]) -> (usize, bool) {
+        let Some(channel) = &mut self.channel else { return (0, false) };
+        let mut end = 0;
+        loop {
+            match channel.open(suite, &mut bytes[end..]) {
+                Received::Frame { used, .. } => end += used,
+                Received::Part => return (end, false),
+                Received::Broken => return (end, true),
+            }
+        }
+    }
+
     /// Whether earlier bytes wait for the kernel.
     pub(super) const fn is_blocked(&self) -> bool {
         !self.unsent.is_empty()
@@ -82,8 +126,16 @@ impl Stream {
         Ok(true)
     }
 
+    /// Seals frames and sends them.
+    pub(super) fn seal_and_write(&mut self, suite: &HostSuite, frames: &mut [u8]) -> io::Result<()> {
+        if let Some(channel) = &mut self.channel {
+            channel.seal_all(suite, frames);
+        }
+        self.write(frames)
+    }
+
     /// Sends bytes; what the kernel does not take waits.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let sent = send(&mut self.socket, bytes)?;
         self.unsent.extend_from_slice(&bytes[sent..]);
         Ok(())

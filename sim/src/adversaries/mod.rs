@@ -12,21 +12,27 @@
 //! | [`Flood`] | requests without end from ever new senders |
 //! | [`Sybil`] | many nodes in one around a key: eclipse, and announcements forgotten |
 //! | [`Liar`] | a node that names nodes that are not there |
+//! | [`FalseRelay`] | a TCP relay that lies, tampers, delays or drops |
+//! | [`RelayAbuse`] | clients that misuse TCP relays: slow loris, half-open handshakes, floods |
 
 pub mod craft;
+mod false_relay;
 mod flood;
 mod keys;
 mod liar;
 mod mutate;
 mod pace;
 mod relay;
+mod relay_abuse;
 mod replay;
 mod scout;
 mod sybil;
 
+pub use false_relay::{FalseRelay, RelayLie};
 pub use flood::{Flood, FloodKind};
 pub use liar::{Liar, Lie};
 pub use mutate::Mutate;
+pub use relay_abuse::{AbuseKind, RelayAbuse};
 pub use replay::Replay;
 pub use sybil::{Announces, Sybil};
 
@@ -48,6 +54,10 @@ pub enum Strategy {
     Sybil(Sybil),
     /// False names.
     Liar(Liar),
+    /// A false relay.
+    FalseRelay(FalseRelay),
+    /// Misuse of relays.
+    RelayAbuse(RelayAbuse),
 }
 
 impl Strategy {
@@ -60,6 +70,8 @@ impl Strategy {
             Self::Flood(plan) => Box::new(flood::Flooder::new(plan, targets, suite)),
             Self::Sybil(plan) => Box::new(sybil::Sybils::new(plan, targets, suite)),
             Self::Liar(plan) => Box::new(liar::Liars::new(plan, targets, suite)),
+            Self::FalseRelay(plan) => Box::new(false_relay::FalseRelays::new(plan, suite)),
+            Self::RelayAbuse(plan) => Box::new(relay_abuse::Abusers::new(plan, targets, suite)),
         }
     }
 }

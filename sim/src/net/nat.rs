@@ -78,6 +78,8 @@ pub struct NatSpec {
     pub expiry: Duration,
     /// Packets in keep both alive, too.
     pub inbound_refresh: bool,
+    /// After how long without a packet a byte stream is forgotten.
+    pub stream_expiry: Duration,
 }
 
 /// Why a NAT drops an incoming packet.
@@ -177,7 +179,8 @@ impl NatSpec {
         )
     }
 
-    /// Endpoint-independent mapping. Two minutes are the least that RFC 4787 allows (REQ-5).
+    /// Endpoint-independent mapping. Two minutes are the least that RFC 4787 allows (REQ-5), and 2 h 4 min for streams
+    /// the least that RFC 5382 does (REQ-5).
     const fn cone(filtering: Dependence) -> Self {
         Self {
             mapping: Dependence::Endpoint,
@@ -186,6 +189,7 @@ impl NatSpec {
             hairpin: false,
             expiry: Duration::from_secs(120),
             inbound_refresh: false,
+            stream_expiry: Duration::from_secs(7440),
         }
     }
 

@@ -7,7 +7,8 @@
 //!
 //! Connections stall, at random or on command; end well (close, by each side on its own), badly (abort), or not at all:
 //! a host that is dropped says nothing, and a side that writes nothing never learns of it. Once the host is back, it
-//! resets what it no longer knows.
+//! resets what it no longer knows. A connection that is severed is forgotten on its way: both sides keep it and hear
+//! nothing any more. A host that is frozen hears what came meanwhile when it thaws, unless the others have given up.
 //!
 //! Segments, acknowledgements and timers have no packets of their own here, so no loss: what a link loses, TCP repeats,
 //! and all that a program sees of it is a stall.
@@ -49,6 +50,8 @@ pub struct StreamSpec {
     pub stall_by: Duration,
     /// For how long a connection attempt, or what was written, stays without any answer until the side gives up.
     pub timeout: Duration,
+    /// After so long without any packet the connection is forgotten on its way: NATs do that.
+    pub idle: Option<Duration>,
 }
 
 /// How bytes arrive.
@@ -110,6 +113,10 @@ pub struct Streams {
     listeners: BTreeSet<(u32, u16)>,
     /// Hosts that were dropped.
     down: BTreeSet<u32>,
+    /// Hosts that stand still.
+    frozen: BTreeSet<u32>,
+    /// What waits for a host to thaw, or for the way to be free again.
+    parked: BTreeMap<ConnId, Vec<Step>>,
     agenda: Agenda,
 }
 
@@ -161,6 +168,7 @@ impl StreamSpec {
         stall: 0,
         stall_by: Duration::ZERO,
         timeout: Duration::from_secs(60),
+        idle: None,
     };
 
     /// Perfect, but for the latency.
@@ -180,6 +188,8 @@ impl Streams {
             conns: BTreeMap::new(),
             listeners: BTreeSet::new(),
             down: BTreeSet::new(),
+            frozen: BTreeSet::new(),
+            parked: BTreeMap::new(),
             agenda: Agenda::default(),
         }
     }
@@ -202,7 +212,7 @@ impl Streams {
         let id = ConnId(self.next);
         self.next += 1;
         let rng = SimRng::fork(self.seed, &[id.0]);
-        let mut conn = Conn::new(id, spec, rng, from, to);
+        let mut conn = Conn::new(now, id, spec, rng, from, to);
         conn.send(now, Side::Server, What::Syn, &mut self.agenda);
         conn.expect_answer(now, Side::Client, &mut self.agenda);
         self.conns.insert(id, conn);
@@ -284,6 +294,86 @@ impl Streams {
         }
     }
 
+    /// All connections of a host end with its process: the other sides hear [`Reset`](StreamWhat::Reset), and it
+    /// listens nowhere.
+    pub fn end_process(&mut self, now: Instant, host: u32) {
+        self.listeners.retain(|(listener, _)| *listener != host);
+        for (conn, side) in self.of(host) {
+            self.abort(now, conn, side);
+        }
+    }
+
+    /// A connection is forgotten on its way: nothing arrives any more, in neither direction, and nobody is told.
+    pub fn sever(&mut self, conn: ConnId) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.severed = true;
+        }
+        self.parked.remove(&conn);
+    }
+
+    /// A host gives up what it knows of a connection, without a word: its address is gone.
+    pub fn forget(&mut self, conn: ConnId, side: Side) {
+        if let Some(it) = self.conns.get_mut(&conn) {
+            it.end(side).state = State::Gone;
+            self.retire(conn);
+        }
+    }
+
+    /// A host stands still: nothing arrives there, and its timers rest.
+    pub fn freeze(&mut self, host: u32) {
+        self.frozen.insert(host);
+    }
+
+    /// A host goes on: what came meanwhile arrives, and what it waits for it begins to wait for.
+    pub fn thaw(&mut self, now: Instant, host: u32) {
+        if !self.frozen.remove(&host) {
+            return;
+        }
+        for (conn, side) in self.of(host) {
+            if let Some(conn) = self.conns.get_mut(&conn) {
+                conn.wait_anew(now, side);
+            }
+            self.unpark(now, conn);
+        }
+    }
+
+    /// Nothing arrives on a connection, in neither direction, until it is let go again.
+    pub fn hold(&mut self, now: Instant, conn: ConnId, held: bool) {
+        let Some(it) = self.conns.get_mut(&conn) else { return };
+        if core::mem::replace(&mut it.held, held) && !held {
+            self.unpark(now, conn);
+        }
+    }
+
+    /// Whether the program of a side reads from now on. What it does not read stays unacknowledged, and the other side
+    /// has no room to write any more; but it does not give up.
+    pub fn set_reading(&mut self, now: Instant, conn: ConnId, side: Side, reading: bool) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.end(side).paused = !reading;
+            conn.drive(now, side, &mut self.agenda);
+        }
+    }
+
+    /// The connections that a host knows of, and on which side it is: the oldest first.
+    #[must_use]
+    pub fn of(&self, host: u32) -> Vec<(ConnId, Side)> {
+        let sides = |(id, conn): (&ConnId, &Conn)| {
+            let id = *id;
+            let knows = [Side::Client, Side::Server].map(|side| {
+                let end = conn.peek(side);
+                (end.host == host && end.state != State::Gone).then_some((id, side))
+            });
+            knows.into_iter().flatten()
+        };
+        self.conns.iter().flat_map(sides).collect()
+    }
+
+    /// The two hosts of every connection.
+    #[must_use]
+    pub fn ends(&self) -> Vec<(ConnId, [u32; 2])> {
+        self.conns.iter().map(|(id, conn)| (*id, [conn.client.host, conn.server.host])).collect()
+    }
+
     /// Connections that at least one side knows of.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -310,6 +400,14 @@ impl Streams {
     fn step(&mut self, at: Instant, step: Step) -> Option<StreamEvent> {
         let Step { conn: id, side, what } = step;
         let conn = self.conns.get_mut(&id)?;
+        let is_timer = matches!(what, What::Timer);
+        if !is_timer && conn.is_lost(at) {
+            return None;
+        }
+        if self.frozen.contains(&conn.end(side).host) || conn.held && !is_timer {
+            self.parked.entry(id).or_default().push(step);
+            return None;
+        }
         let waits = !matches!(what, What::Ack(_) | What::Timer);
         if waits && at < conn.stalled {
             self.agenda.push(conn.stalled, step);
@@ -330,7 +428,10 @@ impl Streams {
             What::Reset => conn.end_with(side, StreamWhat::Reset),
             What::Deliver => conn.deliver(at, side, up, &mut self.agenda),
             What::Ack(len) => conn.acknowledged(at, side, len),
-            What::Timer => conn.time_out(at, side, &mut self.agenda),
+            What::Timer => {
+                let peer_up = !self.down.contains(&conn.end(side.other()).host);
+                conn.time_out(at, side, peer_up, &mut self.agenda)
+            }
         };
         let event = event.map(|what| StreamEvent { at, host: conn.end(side).host, conn: id, side, what });
         self.retire(id);
@@ -341,6 +442,13 @@ impl Streams {
     fn retire(&mut self, conn: ConnId) {
         if self.conns.get(&conn).is_some_and(|conn| !conn.is_known()) {
             self.conns.remove(&conn);
+            self.parked.remove(&conn);
+        }
+    }
+
+    fn unpark(&mut self, now: Instant, conn: ConnId) {
+        for step in self.parked.remove(&conn).unwrap_or_default() {
+            self.agenda.push(now, step);
         }
     }
 }

@@ -6,6 +6,8 @@
 //! and enters through the receiver's NATs, whose filters see it when it arrives. Neighbours behind one NAT talk over
 //! their local network.
 
+mod ways;
+
 use super::link::{Damage, Fate, Link, LinkLoss, LinkSpec};
 use super::nat::{Dependence, Firewall, Nat, NatDrop, NatSpec};
 use crate::observe::HostId;
@@ -15,6 +17,8 @@ use bluering_core::time::Instant;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use std::collections::HashMap;
+
+pub use ways::{Tcp, Way};
 
 /// A NAT of the world, counted from 0.
 pub type NatId = u32;
@@ -75,6 +79,8 @@ pub struct Place {
     pub v6: V6,
     /// Whether UDP gets through.
     pub udp: bool,
+    /// Which connections get out.
+    pub tcp: Tcp,
 }
 
 /// How a host has IPv4.
@@ -107,7 +113,11 @@ impl Place {
         v4: V4::Public,
         v6: V6::None,
         udp: true,
+        tcp: Tcp::Open,
     };
+
+    /// The same, but UDP does not get through.
+    pub const TCP_ONLY: Self = Self { udp: false, ..Self::PUBLIC };
 
     /// The same, behind a NAT.
     #[must_use]
@@ -178,6 +188,7 @@ struct Attached {
     v6: Option<IpAddr>,
     firewall: Option<Firewall>,
     udp: bool,
+    tcp: Tcp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -426,38 +437,6 @@ impl Net {
         self.travel(now, from, spoofed.unwrap_or(source), Gate(owner, to.port()), len)
     }
 
-    /// To which host a byte stream to an address leads, and how long the way there is; `None` when nothing answers.
-    /// NATs and firewalls let streams out, and none in.
-    #[must_use]
-    pub fn stream_way(&self, from: HostId, to: Endpoint) -> Option<(HostId, Duration)> {
-        let attached = &self.hosts[from as usize];
-        if to.ip().is_ipv4() {
-            attached.v4?;
-        } else {
-            attached.v6?;
-        }
-        let mut level = attached.behind.filter(|_| to.ip().is_ipv4());
-        while let Some(id) = level {
-            let nat_box = &self.nats[id as usize];
-            if let Some(owner) = nat_box.inside.get(&to.ip()) {
-                return owner.host().map(|host| (host, LAN_DELAY));
-            }
-            level = nat_box.outer;
-        }
-        let owner = *self.public.get(&to.ip())?;
-        let host = owner.host()?;
-        let (from_site, to_site) = (attached.site as usize, self.hosts[host as usize].site as usize);
-        let shut = to.ip().is_ipv6() && self.hosts[host as usize].firewall.is_some();
-        if shut || self.is_cut(from, from_site, owner, to_site) {
-            return None;
-        }
-        let (up, down) = (&self.sites[from_site], &self.sites[to_site]);
-        let between = self.regions.get(&(up.region, down.region));
-        let own = self.pairs.get(&(from, host)).map_or(Duration::ZERO, |line| line.spec().latency);
-        let between = between.map_or(self.backbone, |line| line.spec().latency);
-        Some((host, up.up.spec().latency + between + own + down.down.spec().latency))
-    }
-
     /// Takes a datagram through the NATs at its gate.
     ///
     /// # Errors
@@ -588,7 +567,7 @@ impl Net {
             V6::None | V6::Public => None,
             V6::Firewalled(filtering) => Some(Firewall::new(filtering, FIREWALL_EXPIRY)),
         };
-        Attached { site, v4, behind, v6, firewall, udp: place.udp }
+        Attached { site, v4, behind, v6, firewall, udp: place.udp, tcp: place.tcp }
     }
 
     fn add_site(&mut self, place: &Place) -> u32 {

@@ -142,6 +142,8 @@ impl Oracle for Amplification {
             | Observation::Said { .. }
             | Observation::Sleeps { .. }
             | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. }
             | Observation::Mark { .. } => {}
         }
     }

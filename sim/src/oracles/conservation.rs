@@ -45,6 +45,8 @@ impl Oracle for Conservation {
             | Observation::Said { .. }
             | Observation::Sleeps { .. }
             | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. }
             | Observation::Mark { .. } => {}
         }
     }
@@ -52,9 +54,11 @@ impl Oracle for Conservation {
     fn look(&mut self, world: &dyn Audited, findings: &mut Findings) {
         for (host, seen) in self.counts.iter() {
             let Some(stats) = world.try_node(host).map(|node| node.stats()) else { continue };
+            // The relay on the same host sends for its clients.
+            let relayed = world.relay(host).map_or(0, |relay| relay.stats().onion_requests + relay.stats().forwarded);
             let counted = Counts {
                 came: stats.datagrams_in,
-                went: stats.datagrams_out,
+                went: stats.datagrams_out + relayed,
                 replied: stats.replied,
                 dropped: stats.dropped_total(),
             };

@@ -239,6 +239,8 @@ impl Oracle for Delivery {
             | Observation::Handled { .. }
             | Observation::Sleeps { .. }
             | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. }
             | Observation::Mark { .. } => {}
         }
     }

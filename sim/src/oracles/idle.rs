@@ -84,7 +84,9 @@ impl Oracle for Idle {
             | Observation::Heard { .. }
             | Observation::Said { .. }
             | Observation::Sleeps { .. }
-            | Observation::Allocated { .. } => {}
+            | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. } => {}
         }
     }
 }

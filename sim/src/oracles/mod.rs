@@ -70,6 +70,8 @@ pub trait Audited {
     }
     /// The node of a host, if it has one that runs.
     fn try_node(&self, id: HostId) -> Option<&bluering_core::Node<'static, crate::SimEnv>>;
+    /// The relay of a host, if it has one that runs.
+    fn relay(&self, id: HostId) -> Option<&bluering_core::relay::server::RelayServer<'static, crate::SimEnv>>;
     /// The cryptography of the world, with its ledger.
     fn suite(&self) -> &crate::crypto::SimSuite;
 }
@@ -85,6 +87,10 @@ impl<T: Tap> Audited for World<T> {
 
     fn try_node(&self, id: HostId) -> Option<&bluering_core::Node<'static, crate::SimEnv>> {
         Self::try_node(self, id)
+    }
+
+    fn relay(&self, id: HostId) -> Option<&bluering_core::relay::server::RelayServer<'static, crate::SimEnv>> {
+        Self::relay(self, id)
     }
 
     fn suite(&self) -> &crate::crypto::SimSuite {

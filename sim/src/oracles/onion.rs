@@ -132,6 +132,8 @@ impl Oracle for OnionPrivacy {
             | Observation::Said { .. }
             | Observation::Sleeps { .. }
             | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. }
             | Observation::Mark { .. } => {}
         }
     }

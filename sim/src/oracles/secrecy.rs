@@ -1,7 +1,7 @@
 //! No plaintext, name or secret key in any captured byte.
 
 use super::{Findings, Oracle, PerHost, Rule};
-use crate::observe::{HostId, Observation};
+use crate::observe::{HostId, Observation, StreamSeen};
 use aho_corasick::AhoCorasick;
 use bluering_core::time::Instant;
 
@@ -85,6 +85,31 @@ impl Secrecy {
             Some((&self.needles[part.start + found.pattern().as_usize()], found.start()))
         })
     }
+
+    /// Bytes leave a host, by a way that has a name.
+    fn look_for_needles(
+        &mut self,
+        at: Instant,
+        host: HostId,
+        bytes: &[u8],
+        findings: &mut Findings,
+        way: impl FnOnce() -> String,
+    ) {
+        if self.built < self.needles.len() {
+            self.build();
+        }
+        self.calm = self.calm.saturating_add(1);
+        if self.calm == SETTLED && self.parts.len() > 1 {
+            self.settle();
+        }
+        if let Some((needle, place)) = self.find(bytes) {
+            let what = match needle.owner {
+                Some(owner) => format!("the secret key of host {owner}"),
+                None => format!("{:?}", String::from_utf8_lossy(&needle.bytes)),
+            };
+            findings.report(Rule::Secrecy, at, Some(host), format!("{} shows {what} at byte {place}", way()));
+        }
+    }
 }
 
 impl Oracle for Secrecy {
@@ -95,22 +120,13 @@ impl Oracle for Secrecy {
     fn observe(&mut self, at: Instant, seen: &Observation<'_>, findings: &mut Findings) {
         match seen {
             Observation::Sent { packet, .. } => {
-                if self.built < self.needles.len() {
-                    self.build();
-                }
-                self.calm = self.calm.saturating_add(1);
-                if self.calm == SETTLED && self.parts.len() > 1 {
-                    self.settle();
-                }
-                if let Some((needle, place)) = self.find(packet.bytes) {
-                    let what = match needle.owner {
-                        Some(owner) => format!("the secret key of host {owner}"),
-                        None => format!("{:?}", String::from_utf8_lossy(&needle.bytes)),
-                    };
-                    let kind = packet.bytes.first().copied().unwrap_or_default();
-                    let what = format!("a datagram of kind {kind:02x} to {} shows {what} at byte {place}", packet.to);
-                    findings.report(Rule::Secrecy, at, Some(packet.from), what);
-                }
+                let kind = packet.bytes.first().copied().unwrap_or_default();
+                self.look_for_needles(at, packet.from, packet.bytes, findings, || {
+                    format!("a datagram of kind {kind:02x} to {}", packet.to)
+                });
+            }
+            Observation::Stream { host, what: StreamSeen::Writes(bytes), .. } => {
+                self.look_for_needles(at, *host, bytes, findings, || "a byte stream".into());
             }
             Observation::Started { host, truth } => self.learn(*host, truth.secret.as_bytes()),
             Observation::Joined { .. }
@@ -121,6 +137,8 @@ impl Oracle for Secrecy {
             | Observation::Said { .. }
             | Observation::Sleeps { .. }
             | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. }
             | Observation::Mark { .. } => {}
         }
     }

@@ -5,7 +5,10 @@
 //! alive packets, and one for each friend request that is not answered or not read.
 
 use super::{Audited, Findings, Oracle, PerHost, Rule};
+use crate::SimEnv;
 use crate::observe::{Change, HostId, Observation};
+use bluering_core::Node;
+use bluering_core::relay::server::RelayServer;
 use bluering_core::storage::Table;
 use bluering_core::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -53,7 +56,7 @@ impl Peaks {
     pub fn look(&mut self, world: &dyn Audited) {
         for host in 0..world.len() {
             let Some(node) = world.try_node(host) else { continue };
-            for table in node.occupancy().tables() {
+            for table in tables(world, host, node) {
                 self.note(table.name, Peak { host, used: table.used as u64, capacity: table.capacity as u64 });
             }
         }
@@ -65,6 +68,12 @@ impl Peaks {
             *peak = found;
         }
     }
+}
+
+/// The tables of a node, and of the relay beside it.
+fn tables(world: &dyn Audited, host: HostId, node: &Node<'static, SimEnv>) -> impl Iterator<Item = Table> + use<> {
+    let relay = world.relay(host).map(RelayServer::tables);
+    node.occupancy().tables().to_vec().into_iter().chain(relay.into_iter().flatten())
 }
 
 impl Oracle for Tables {
@@ -87,6 +96,8 @@ impl Oracle for Tables {
             | Observation::Said { .. }
             | Observation::Sleeps { .. }
             | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. }
             | Observation::Mark { .. } => {}
         }
     }
@@ -94,7 +105,7 @@ impl Oracle for Tables {
     fn look(&mut self, world: &dyn Audited, findings: &mut Findings) {
         for host in 0..world.len() {
             let Some(node) = world.try_node(host) else { continue };
-            for table in node.occupancy().tables() {
+            for table in tables(world, host, node) {
                 if table.used > table.capacity {
                     let Table { name, used, capacity } = table;
                     let what = format!("{used} of {capacity} places are taken in the table of {name}");

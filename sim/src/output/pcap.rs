@@ -159,6 +159,8 @@ impl<W: Write> Tap for Capture<W> {
             | Observation::Said { .. }
             | Observation::Sleeps { .. }
             | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. }
             | Observation::Mark { .. } => {}
         }
     }

@@ -158,7 +158,9 @@ impl Tap for Timeline {
             | Observation::Sent { .. }
             | Observation::Handled { .. }
             | Observation::Sleeps { .. }
-            | Observation::Allocated { .. } => {}
+            | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. } => {}
         }
     }
 }

@@ -8,7 +8,8 @@
 
 use super::Kind;
 use super::words::{self, Seconds};
-use crate::observe::{HostId, Observation, Packet, Tap};
+use crate::net::{ConnId, Side, StreamWhat};
+use crate::observe::{HostId, Observation, Packet, StreamSeen, Tap};
 use bluering_core::Disposition;
 use bluering_core::time::Instant;
 use std::io::{self, Write};
@@ -97,8 +98,34 @@ fn line(seen: &Observation<'_>) -> (Option<HostId>, &'static str, String) {
             (Some(*host), "sleeps", if *progress { until } else { until + ", nothing done" })
         }
         Observation::Allocated { host, times } => (Some(*host), "allocated", format!("{times} times")),
+        Observation::ForRelay { host, packet, disposition } => {
+            let from = format!("{}, from {} (host {})", described(packet), packet.source, packet.from);
+            (Some(*host), became(disposition), format!("by the relay: {from}{}", reason(disposition)))
+        }
+        Observation::Stream { host, conn, side, what } => (Some(*host), "stream", stream(*conn, *side, *what)),
         Observation::Mark { text } => (None, "mark", (*text).to_owned()),
     }
+}
+
+/// Something about a byte stream: `~3 (server) hears 98 bytes`.
+fn stream(conn: ConnId, side: Side, what: StreamSeen<'_>) -> String {
+    let side = match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    };
+    let what = match what {
+        StreamSeen::Connects { to } => format!("connects to {to}"),
+        StreamSeen::Writes(bytes) => format!("writes {} bytes", bytes.len()),
+        StreamSeen::Closes => "closes".to_owned(),
+        StreamSeen::Hears(StreamWhat::Opened { peer, port }) => format!("is open, to host {peer}, port {port}"),
+        StreamSeen::Hears(StreamWhat::Data(bytes)) => format!("hears {} bytes", bytes.len()),
+        StreamSeen::Hears(StreamWhat::Refused) => "is refused".to_owned(),
+        StreamSeen::Hears(StreamWhat::TimedOut) => "timed out".to_owned(),
+        StreamSeen::Hears(StreamWhat::Writable) => "may write again".to_owned(),
+        StreamSeen::Hears(StreamWhat::Closed) => "is closed by the other side".to_owned(),
+        StreamSeen::Hears(StreamWhat::Reset) => "is reset".to_owned(),
+    };
+    format!("~{} ({side}) {what}", conn.0)
 }
 
 fn described(packet: &Packet<'_>) -> String {

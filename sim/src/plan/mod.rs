@@ -8,15 +8,17 @@ mod reach;
 mod swarm;
 
 pub use reach::expected;
-pub use swarm::{Family, swarm};
+pub use swarm::{Family, stream_spec, swarm};
 
+use crate::actors::ProxySpec;
 use crate::adversaries::Strategy;
 use crate::crypto::Strength;
-use crate::net::{Cut, LinkSpec, NatId, NatSpec, Place, Region};
+use crate::net::{Cut, LinkSpec, NatId, NatSpec, Place, Region, StreamSpec};
 use crate::observe::HostId;
 use crate::oracles::IdleBudget;
 use crate::world::{Clock, SavedState, Tamper};
 use bluering_core::Limits;
+use bluering_core::relay::server::RelayLimits;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -78,6 +80,8 @@ pub struct HostPlan {
     pub leaves: Option<Duration>,
     /// Through whom it enters the network.
     pub through: Vec<HostId>,
+    /// A relay of this size runs beside its node.
+    pub relay: Option<RelayLimits>,
 }
 
 /// What a host is.
@@ -87,6 +91,8 @@ pub enum Role {
     Bootstrap,
     /// A person's client.
     Client,
+    /// A proxy. It resolves no names.
+    Proxy(ProxySpec),
     /// Somebody with ill intent, who knows the nodes that it could enter through.
     Adversary {
         /// What it does.
@@ -133,8 +139,16 @@ pub enum FaultKind {
     Dishonest(HostId, Tamper),
     /// A host's application does not read events.
     Deaf(HostId),
-    /// A host is somewhere else from now on. It stays there.
+    /// A host is somewhere else from now on, and its streams end. It stays there.
     Moved(HostId, Place),
+    /// A host is somewhere else from now on and does not notice: its streams hang. It stays there.
+    MovedUnnoticed(HostId, Place),
+    /// Streams that begin meanwhile behave so.
+    Streams(StreamSpec),
+    /// The streams of these hosts hang from now on, those that they have now.
+    Severed(Vec<HostId>),
+    /// The streams of these hosts are reset, once.
+    Reset(Vec<HostId>),
     /// A NAT forgets its mappings, once.
     NatReboot(NatId),
     /// Of the next datagrams that a host sends, exactly those that are marked are lost.
@@ -217,6 +231,9 @@ pub const CLIENT: Limits =
 pub const SERVER: Limits =
     Limits { friends: 0, nodes: 512, announces: 512, blocks: 8, keys: 2048, blocked: 0, ..Limits::SERVER };
 
+/// A relay for hundreds.
+pub const RELAY: RelayLimits = RelayLimits { clients: 256, pending: 64, per_address: 64, pages: 384, blocks: 256 };
+
 impl Plan {
     /// An empty plan with real cryptography and 20 ms between places.
     #[must_use]
@@ -244,44 +261,46 @@ impl Plan {
 
     /// Adds a bootstrap node at a public address.
     pub fn add_bootstrap(&mut self) -> HostId {
-        let through = self.bootstrap_nodes();
-        self.add(HostPlan {
-            role: Role::Bootstrap,
-            place: Place::PUBLIC,
-            limits: SERVER,
-            clock: Clock::default(),
-            arrives: Duration::ZERO,
-            leaves: None,
-            through,
-        })
+        let host = self.host(Role::Bootstrap, Place::PUBLIC);
+        self.add(HostPlan { limits: SERVER, ..host })
+    }
+
+    /// Adds a bootstrap node at a public address that is a relay as well.
+    pub fn add_relay(&mut self) -> HostId {
+        let host = self.host(Role::Bootstrap, Place::PUBLIC);
+        self.add(HostPlan { limits: SERVER, relay: Some(RELAY), ..host })
+    }
+
+    /// Adds a proxy at a public address.
+    pub fn add_proxy(&mut self, spec: ProxySpec) -> HostId {
+        let host = self.host(Role::Proxy(spec), Place::PUBLIC);
+        self.add(host)
     }
 
     /// Adds a client at `place` that enters through all bootstrap nodes so far.
     pub fn add_client(&mut self, place: Place) -> HostId {
-        let through = self.bootstrap_nodes();
-        self.add(HostPlan {
-            role: Role::Client,
+        let host = self.host(Role::Client, place);
+        self.add(host)
+    }
+
+    /// Adds an adversary at a public address, who comes together with the clients.
+    pub fn add_adversary(&mut self, strategy: Strategy, after: Option<HostId>) -> HostId {
+        let host = self.host(Role::Adversary { strategy, after }, Place::PUBLIC);
+        self.add(host)
+    }
+
+    /// A host that is there from the beginning and knows all bootstrap nodes so far.
+    fn host(&self, role: Role, place: Place) -> HostPlan {
+        HostPlan {
+            role,
             place,
             limits: CLIENT,
             clock: Clock::default(),
             arrives: Duration::ZERO,
             leaves: None,
-            through,
-        })
-    }
-
-    /// Adds an adversary at a public address, who comes together with the clients.
-    pub fn add_adversary(&mut self, strategy: Strategy, after: Option<HostId>) -> HostId {
-        let through = self.bootstrap_nodes();
-        self.add(HostPlan {
-            role: Role::Adversary { strategy, after },
-            place: Place::PUBLIC,
-            limits: CLIENT,
-            clock: Clock::default(),
-            arrives: Duration::ZERO,
-            leaves: None,
-            through,
-        })
+            through: self.bootstrap_nodes(),
+            relay: None,
+        }
     }
 
     /// Adds a host.

@@ -6,7 +6,7 @@
 
 use super::{Fault, FaultKind, Plan};
 use crate::choices::Choices;
-use crate::net::{Cut, Jitter, LinkSpec, Loss, Part};
+use crate::net::{Cut, Jitter, LinkSpec, Loss, Part, Segment, StreamSpec};
 use crate::observe::HostId;
 use crate::world::{SavedState, Tamper};
 use core::time::Duration;
@@ -40,10 +40,14 @@ pub enum Family {
     NatReboot,
     /// Other addresses.
     Roam,
+    /// Byte streams that stall, come in pieces, hang or are reset.
+    Streams,
+    /// UDP that does not get through.
+    NoUdp,
 }
 
 impl Family {
-    /// All of them.
+    /// All of them but those that are about byte streams, or leave nothing else.
     pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::Delay,
@@ -59,6 +63,9 @@ impl Family {
         Self::NatReboot,
         Self::Roam,
     ];
+
+    /// Those that are.
+    pub const OF_STREAMS: [Self; 2] = [Self::Streams, Self::NoUdp];
 }
 
 /// Families that are on in one run.
@@ -102,6 +109,8 @@ fn fault(choices: &mut Choices, plan: &Plan, family: Family, hosts: &[HostId]) -
         Family::NatReboot if plan.nats.is_empty() => return None,
         Family::NatReboot => FaultKind::NatReboot(choices.below(plan.nats.len() as u64, "nat") as u32),
         Family::Roam => FaultKind::Moved(host, plan.hosts[host as usize].place.clone()),
+        Family::Streams => stream_fault(choices, hosts),
+        Family::NoUdp => FaultKind::NoUdp(some(choices, hosts)),
     })
 }
 
@@ -139,7 +148,33 @@ fn line(choices: &mut Choices, family: Family, base: LinkSpec) -> LinkSpec {
         | Family::Dishonest
         | Family::Clock
         | Family::NatReboot
-        | Family::Roam => base,
+        | Family::Roam
+        | Family::Streams
+        | Family::NoUdp => base,
+    }
+}
+
+fn stream_fault(choices: &mut Choices, hosts: &[HostId]) -> FaultKind {
+    match choices.below(3, "how") {
+        0 => FaultKind::Severed(some(choices, hosts)),
+        1 => FaultKind::Reset(some(choices, hosts)),
+        _ => FaultKind::Streams(stream_spec(choices)),
+    }
+}
+
+/// How streams behave in bad weather.
+pub fn stream_spec(choices: &mut Choices) -> StreamSpec {
+    let segment = match choices.below(3, "segment") {
+        0 => Segment::Whole,
+        1 => Segment::Random(choices.between(1, 1500, "most") as u32),
+        _ => Segment::Byte,
+    };
+    StreamSpec {
+        segment,
+        window: *choices.pick(&[65_536, 16_384, 2_048, 500], "window"),
+        stall: choices.between(0, 20_000, "stall") as u32,
+        stall_by: choices.span(Duration::ZERO, Duration::from_secs(3), "stall by"),
+        ..StreamSpec::PERFECT
     }
 }
 

@@ -35,7 +35,10 @@ pub(super) fn follow(plan: &mut Plan, overrides: &mut Overrides) {
 /// Takes hosts out of a fault; whether none is left.
 fn concerns_nobody(what: &mut FaultKind, gone: &BTreeSet<u32>) -> bool {
     match what {
-        FaultKind::Lines { hosts, .. } | FaultKind::NoUdp(hosts) => leaves_none(hosts, gone),
+        FaultKind::Lines { hosts, .. }
+        | FaultKind::NoUdp(hosts)
+        | FaultKind::Severed(hosts)
+        | FaultKind::Reset(hosts) => leaves_none(hosts, gone),
         FaultKind::Cuts(cuts) => {
             cuts.retain_mut(|Cut { from, to }| !(side_is_empty(from, gone) || side_is_empty(to, gone)));
             cuts.is_empty()
@@ -46,9 +49,10 @@ fn concerns_nobody(what: &mut FaultKind, gone: &BTreeSet<u32>) -> bool {
         | FaultKind::Dishonest(host, _)
         | FaultKind::Deaf(host)
         | FaultKind::Moved(host, _)
+        | FaultKind::MovedUnnoticed(host, _)
         | FaultKind::Fates(host, _)
         | FaultKind::WallClock(host, _) => gone.contains(host),
-        FaultKind::NatReboot(_) => false,
+        FaultKind::NatReboot(_) | FaultKind::Streams(_) => false,
     }
 }
 

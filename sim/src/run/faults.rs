@@ -1,7 +1,7 @@
 //! Faults begin and end.
 
 use super::Run;
-use crate::net::LinkSpec;
+use crate::net::{LinkSpec, StreamSpec};
 use crate::observe::HostId;
 use crate::plan::FaultKind;
 use crate::world::SavedState;
@@ -16,6 +16,7 @@ pub(super) enum Undo {
     Start(HostId, SavedState),
     Honest(HostId),
     Read(HostId),
+    Streams,
     Nothing,
 }
 
@@ -25,7 +26,7 @@ impl Run<'_> {
         self.world.mark(&format!("begins: {}", name(what)));
         let undo = match what {
             FaultKind::Lines { hosts, up, down } => Undo::Lines(self.change_lines(hosts, up, down)),
-            FaultKind::Cuts(cuts) => Undo::Cuts(cuts.iter().map(|cut| self.world.net_mut().cut(cut.clone())).collect()),
+            FaultKind::Cuts(cuts) => Undo::Cuts(cuts.iter().map(|cut| self.world.cut(cut.clone())).collect()),
             FaultKind::NoUdp(hosts) => {
                 let hosts: Vec<_> = hosts.iter().copied().filter(|host| self.is_here(*host)).collect();
                 hosts.iter().for_each(|host| self.world.net_mut().set_udp(*host, false));
@@ -55,8 +56,24 @@ impl Run<'_> {
                 self.world.move_to(*host, place);
                 Undo::Nothing
             }
+            FaultKind::MovedUnnoticed(host, place) if self.is_here(*host) => {
+                self.world.move_unnoticed(*host, place);
+                Undo::Nothing
+            }
+            FaultKind::Streams(spec) => {
+                self.world.set_streams(spec.clone());
+                Undo::Streams
+            }
+            FaultKind::Severed(hosts) => {
+                hosts.iter().for_each(|host| self.world.sever_streams(*host));
+                Undo::Nothing
+            }
+            FaultKind::Reset(hosts) => {
+                hosts.iter().for_each(|host| self.world.reset_streams(*host));
+                Undo::Nothing
+            }
             FaultKind::NatReboot(nat) => {
-                self.world.net_mut().reboot_nat(*nat);
+                self.world.reboot_nat(*nat);
                 Undo::Nothing
             }
             FaultKind::Fates(host, lost) => {
@@ -73,6 +90,7 @@ impl Run<'_> {
             | FaultKind::Stopped(_)
             | FaultKind::Deaf(_)
             | FaultKind::Moved(..)
+            | FaultKind::MovedUnnoticed(..)
             | FaultKind::WallClock(..) => Undo::Nothing,
         };
         self.undo.insert(i, undo);
@@ -85,7 +103,7 @@ impl Run<'_> {
             Undo::Lines(before) => {
                 before.into_iter().for_each(|(host, up, down)| self.world.net_mut().set_access(host, up, down));
             }
-            Undo::Cuts(cuts) => cuts.into_iter().for_each(|cut| self.world.net_mut().mend(cut)),
+            Undo::Cuts(cuts) => cuts.into_iter().for_each(|cut| self.world.mend(cut)),
             Undo::Udp(hosts) => hosts.into_iter().for_each(|host| self.world.net_mut().set_udp(host, true)),
             Undo::Wake(host, counted) => self.world.resume(host, counted),
             Undo::Start(host, state) => {
@@ -94,6 +112,7 @@ impl Run<'_> {
             }
             Undo::Honest(host) => self.world.tamper(host, None),
             Undo::Read(host) => self.world.set_reading(host, true),
+            Undo::Streams => self.world.set_streams(StreamSpec::PERFECT),
             Undo::Nothing => {}
         }
     }
@@ -132,6 +151,10 @@ pub(crate) fn name(what: &FaultKind) -> String {
         FaultKind::Dishonest(host, tamper) => format!("host {host} is dishonest: {tamper:?}"),
         FaultKind::Deaf(host) => format!("host {host} does not read"),
         FaultKind::Moved(host, _) => format!("host {host} moved"),
+        FaultKind::MovedUnnoticed(host, _) => format!("host {host} moved and did not notice"),
+        FaultKind::Streams(spec) => format!("new streams are {spec:?}"),
+        FaultKind::Severed(hosts) => format!("streams of {hosts:?} hang"),
+        FaultKind::Reset(hosts) => format!("streams of {hosts:?} reset"),
         FaultKind::NatReboot(nat) => format!("NAT {nat} forgets"),
         FaultKind::Fates(host, lost) => format!("next datagrams of host {host} lost: {lost:?}"),
         FaultKind::WallClock(host, ahead) => format!("wall clock of host {host} {ahead} s ahead"),

@@ -10,6 +10,7 @@ mod outcome;
 
 pub use outcome::Outcome;
 
+use crate::actors::Proxy;
 use crate::adversaries::Strategy;
 use crate::net::V4;
 use crate::observe::{HostId, Tap};
@@ -196,6 +197,7 @@ impl<'p> Run<'p> {
         let host = &self.plan.hosts[id as usize];
         match &host.role {
             Role::Bootstrap | Role::Client => self.arrive_node(id, host),
+            Role::Proxy(spec) => self.world.settle_actor(id, Box::new(Proxy::new(spec.clone()))),
             Role::Adversary { strategy, after } => self.arrive_adversary(id, strategy.clone(), *after),
         }
         self.present[id as usize] = true;
@@ -203,7 +205,8 @@ impl<'p> Run<'p> {
 
     fn arrive_node(&mut self, id: u32, host: &HostPlan) {
         let fixed_dht = matches!(host.role, Role::Bootstrap);
-        let spec = HostSpec { place: host.place.clone(), limits: host.limits, clock: host.clock, fixed_dht };
+        let HostPlan { limits, clock, relay, .. } = *host;
+        let spec = HostSpec { place: host.place.clone(), limits, clock, fixed_dht, relay };
         self.world.settle(id, &spec);
         self.lines.insert(id, self.world.info(id));
         let name = self.text(&format!(" host {id}"), 0);

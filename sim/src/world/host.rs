@@ -2,12 +2,14 @@
 
 use super::Heard;
 use super::clock::{Clock, Running};
+use super::relay::RelayHost;
 use crate::SimEnv;
 use crate::actor::Actor;
 use crate::net::Place;
 use crate::observe::HostId;
 use crate::rng::SimRng;
 use bluering_core::crypto::PublicKey;
+use bluering_core::relay::server::RelayLimits;
 use bluering_core::time::Instant;
 use bluering_core::{Limits, Node};
 
@@ -22,13 +24,15 @@ pub struct HostSpec {
     pub clock: Clock,
     /// Its DHT key is the same at every start, as that of a bootstrap node.
     pub fixed_dht: bool,
+    /// A relay of this size runs beside the node, and the DHT key is fixed.
+    pub relay: Option<RelayLimits>,
 }
 
 impl HostSpec {
     /// A host at a public address.
     #[must_use]
     pub const fn public(limits: Limits) -> Self {
-        Self { place: Place::PUBLIC, limits, clock: Clock { drift: 0, wall: 0 }, fixed_dht: false }
+        Self { place: Place::PUBLIC, limits, clock: Clock { drift: 0, wall: 0 }, fixed_dht: false, relay: None }
     }
 }
 
@@ -39,6 +43,7 @@ pub(super) struct Host {
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) fixed_dht: bool,
+    pub(super) relay: Option<RelayLimits>,
     /// The long-term key of its node.
     pub(super) identity: Option<PublicKey>,
     /// How often its node was started.
@@ -93,6 +98,10 @@ pub(super) struct NodeHost {
     pub(super) persists: u32,
     /// The application reads events.
     pub(super) reading: bool,
+    /// It was moved in its sleep.
+    pub(super) moved: bool,
+    /// The relay in the same process.
+    pub(super) relay: Option<Box<RelayHost>>,
 }
 
 impl Host {

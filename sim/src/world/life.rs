@@ -33,7 +33,7 @@ impl<T: Tap> World<T> {
     pub(super) fn add_as(&mut self, spec: HostSpec, secret: SecretKey, nospam: Nospam) -> HostId {
         let id = self.wire.net.attach(&spec.place);
         let mut host = Host::new(Kind::Nothing, spec.limits, spec.clock);
-        host.fixed_dht = spec.fixed_dht;
+        (host.fixed_dht, host.relay) = (spec.fixed_dht || spec.relay.is_some(), spec.relay);
         self.hosts.push(host);
         self.joined(id, true);
         self.start(id, secret, nospam, |_, _| {});
@@ -53,7 +53,8 @@ impl<T: Tap> World<T> {
     /// When the storage is too small for a node: a mistake of the test.
     pub fn settle(&mut self, id: HostId, spec: &HostSpec) {
         let host = &mut self.hosts[id as usize];
-        (host.limits, host.clock, host.fixed_dht) = (spec.limits, spec.clock, spec.fixed_dht);
+        (host.limits, host.clock, host.relay) = (spec.limits, spec.clock, spec.relay);
+        host.fixed_dht = spec.fixed_dht || spec.relay.is_some();
         let (secret, nospam) = self.fresh_identity(id);
         self.joined(id, true);
         self.start(id, secret, nospam, |_, _| {});
@@ -83,9 +84,10 @@ impl<T: Tap> World<T> {
         let info = Some(BootstrapInfo { version: 4_000_001_000, motd: b"simulated" });
         let rng = SimRng::fork(self.seed, &[LABEL_NODE, u64::from(id), host.starts]);
         let parts = Parts { rng, suite: self.suite.clone() };
-        let dht_secret =
-            host.fixed_dht.then(|| SecretKey::generate(&mut SimRng::fork(self.seed, &[LABEL_DHT, u64::from(id)])));
-        let config = Config { secret, nospam, dht_secret, info, lan_discovery: false };
+        let (seed, relay) = (self.seed, host.relay);
+        let fixed = || SecretKey::generate(&mut SimRng::fork(seed, &[LABEL_DHT, u64::from(id)]));
+        let dht_secret = host.fixed_dht.then(fixed);
+        let config = Config { dht_secret, info, ..Config::new(secret, nospam) };
         let running = Running::new(self.now, host.clock.drift);
         let local = running.local(self.now);
         let Ok(mut node) = Node::new(config, Storage::heap(&host.limits), parts, local) else {
@@ -114,7 +116,12 @@ impl<T: Tap> World<T> {
             heard: Vec::new(),
             persists: 0,
             reading: true,
+            moved: false,
+            relay: None,
         }));
+        if let Some(limits) = relay {
+            self.start_relay(id, fixed(), &limits, local);
+        }
         self.pump(id, true);
     }
 
@@ -176,6 +183,8 @@ impl<T: Tap> World<T> {
             host.saved.current = profile;
             host.kind = Kind::Nothing;
             host.deadline = Instant::FAR;
+            self.desk.streams.end_process(self.now, id);
+            self.arm_streams();
             self.changed(id, how);
         }
     }
@@ -184,8 +193,10 @@ impl<T: Tap> World<T> {
     pub fn set_up(&mut self, id: HostId, up: bool) {
         let was_up = self.hosts[id as usize].power != Power::Off;
         self.hosts[id as usize].power = if up { Power::On } else { Power::Off };
-        if !up {
-            self.lose_streams(id);
+        match (up, &self.hosts[id as usize].kind) {
+            (false, Kind::Actor(..)) => self.desk.streams.drop_host(id),
+            (false, Kind::Node(_) | Kind::Nothing) => self.desk.streams.freeze(id),
+            (true, _) => self.thaw_streams(id),
         }
         self.awake(id);
         if up && !was_up {
@@ -197,6 +208,7 @@ impl<T: Tap> World<T> {
     pub fn suspend(&mut self, id: HostId) {
         if self.hosts[id as usize].power == Power::On {
             self.hosts[id as usize].power = Power::Asleep(self.now);
+            self.desk.streams.freeze(id);
             self.changed(id, Change::Suspended);
         }
     }
@@ -213,10 +225,20 @@ impl<T: Tap> World<T> {
             }
             let local = node.running.local(now);
             node.node.handle_clock(local, unix(now, clock));
+            // A sleep that the clock has counted is noticed by the node, but not a move in a short one.
+            if !counted || node.moved {
+                node.moved = false;
+                node.node.handle_network_change(local);
+            }
         }
         self.changed(id, Change::Resumed);
+        self.thaw_streams(id);
         self.awake(id);
-        self.hear_held(id);
+    }
+
+    fn thaw_streams(&mut self, id: HostId) {
+        self.desk.streams.thaw(self.now, id);
+        self.arm_streams();
     }
 
     fn awake(&mut self, id: HostId) {
@@ -229,6 +251,7 @@ impl<T: Tap> World<T> {
             }
             self.pump(id, true);
             self.arm(id);
+            self.wake_relay(id);
         }
     }
 
@@ -246,8 +269,23 @@ impl<T: Tap> World<T> {
         self.pump(id, true);
     }
 
-    /// Moves a host to another place: new addresses, nobody is told.
+    /// Moves a host to another place: new addresses. Its node is told, as an operating system does, and its streams end,
+    /// as with an interface that goes down; nobody else is told.
     pub fn move_to(&mut self, id: HostId, place: &Place) {
+        self.relocate(id, place);
+        self.lose_streams(id);
+        self.tell_of_move(id);
+        self.start_again(id);
+    }
+
+    /// Moves a host to another place, and it does not notice: its streams hang, as when a router takes another address.
+    pub fn move_unnoticed(&mut self, id: HostId, place: &Place) {
+        self.relocate(id, place);
+        self.sever_streams(id);
+        self.start_again(id);
+    }
+
+    fn relocate(&mut self, id: HostId, place: &Place) {
         self.wire.net.move_to(id, place);
         let at = self.wire.net.address(id);
         if let Some(node) = self.hosts[id as usize].node_mut() {
@@ -255,8 +293,17 @@ impl<T: Tap> World<T> {
         }
         self.changed(id, Change::Moved);
         self.pump(id, true);
-        self.lose_streams(id);
-        self.start_again(id);
+    }
+
+    /// The operating system tells a node that its address is new, or will when it wakes.
+    fn tell_of_move(&mut self, id: HostId) {
+        let (now, is_awake) = (self.now, self.is_awake(id));
+        let Some(node) = self.hosts[id as usize].node_mut() else { return };
+        node.moved = !is_awake;
+        if is_awake {
+            node.node.handle_network_change(node.running.local(now));
+            self.pump(id, true);
+        }
     }
 
     /// Lets a host meddle with what it passes on for others, or stops it.
@@ -316,6 +363,7 @@ impl Host {
             clock,
             identity: None,
             fixed_dht: false,
+            relay: None,
             starts: 0,
             deadline: Instant::FAR,
             armed: Instant::FAR,

@@ -11,6 +11,8 @@ mod host;
 mod life;
 mod outlet;
 mod queue;
+mod relay;
+mod sockets;
 mod streams;
 mod wire;
 
@@ -20,7 +22,8 @@ pub use clock::Clock;
 pub use host::HostSpec;
 pub use life::SavedState;
 pub use outlet::AllocationMeter;
-pub(crate) use streams::NOBODY;
+pub use relay::RELAY_PORTS;
+pub(crate) use streams::StreamDesk;
 pub use wire::Tamper;
 
 use crate::SimEnv;
@@ -40,7 +43,6 @@ use core::time::Duration;
 use host::{Host, Kind, Power};
 use queue::{Due, InFlight};
 use std::collections::HashMap;
-use streams::StreamDesk;
 use wire::{Outgoing, Wire};
 
 /// A node whose deadline has come already so often in a row does not get on.
@@ -52,6 +54,7 @@ const LABEL_ACTOR: u64 = 3;
 const LABEL_TIES: u64 = 4;
 const LABEL_TAMPER: u64 = 5;
 const LABEL_DHT: u64 = 6;
+const LABEL_RELAY: u64 = 8;
 
 /// A simulated network, and who watches it.
 pub struct World<T: Tap = ()> {
@@ -432,6 +435,7 @@ impl<T: Tap> World<T> {
         self.events += 1;
         match due {
             Due::Timer(id) => self.timer(id, at),
+            Due::Relay(id) => self.relay_timer(id, at),
             Due::Streams => self.run_streams(),
             Due::Arrival(place) => {
                 let Some(flight) = self.wire.queue.land(place) else { return };
@@ -502,7 +506,10 @@ impl<T: Tap> World<T> {
         if host.power != Power::On {
             return Disposition::Consumed;
         }
-        let Some(node) = host.node_mut() else { return Disposition::Consumed };
+        if self.give_to_relay(id, packet) {
+            return Disposition::Consumed;
+        }
+        let Some(node) = self.hosts[id as usize].node_mut() else { return Disposition::Consumed };
         let buf = &mut self.buf;
         let len = packet.bytes.len().min(DATAGRAM_MAX);
         buf[..len].copy_from_slice(&packet.bytes[..len]);
@@ -519,7 +526,7 @@ impl<T: Tap> World<T> {
         let seen = Observation::Handled { host: id, packet, disposition, reply: reply.map(|(_, bytes)| bytes) };
         self.tap.observe(self.now, &seen);
         if let Some((to, bytes)) = reply {
-            host.count_sent(bytes.len());
+            self.hosts[id as usize].count_sent(bytes.len());
             let out = Outgoing { from: id, spoofed: None, to, bytes, answers: Some(packet.id) };
             self.wire.send(&mut self.tap, self.now, out);
         }
@@ -535,8 +542,8 @@ impl<T: Tap> World<T> {
         let Kind::Actor(slot, rng) = &mut host.kind else { return };
         let Some(mut actor) = slot.take() else { return };
         let mut out = Vec::new();
-        let (net, streams, spec) = (&self.wire.net, &mut self.desk.streams, &self.desk.spec);
-        let mut cx = ActorCx { now: self.now, host: id, at, rng, out: &mut out, wake: &mut wake, net, streams, spec };
+        let (net, desk) = (&self.wire.net, &mut self.desk);
+        let mut cx = ActorCx { now: self.now, host: id, at, rng, out: &mut out, wake: &mut wake, net, desk };
         work(&mut *actor, &mut cx);
         *slot = Some(actor);
         host.deadline = wake.max(self.now);

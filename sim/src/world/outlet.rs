@@ -6,6 +6,7 @@ use super::wire::{Outgoing, Wire};
 use super::{BUSY, Heard, World};
 use crate::observe::{HostId, Observation, Tap};
 use bluering_core::driver::{Ports, Sent, pump};
+use bluering_core::relay::StreamId;
 use bluering_core::time::{Deadline, Instant};
 use bluering_core::{Action, Event, Transmit};
 
@@ -70,6 +71,10 @@ impl<T: Tap> Ports for Outlet<'_, T> {
             this.wire.send(this.tap, this.now, out);
         });
         Sent::Ok
+    }
+
+    fn stream(&mut self, _: StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        false
     }
 
     fn action(&mut self, action: Action) {

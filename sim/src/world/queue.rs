@@ -13,6 +13,8 @@ use std::collections::BinaryHeap;
 pub(super) enum Due {
     /// A host's timer.
     Timer(HostId),
+    /// The timer of the relay on a host.
+    Relay(HostId),
     /// A datagram in this place arrives.
     Arrival(u32),
     /// Something happens to a byte stream.
@@ -38,7 +40,9 @@ type Entry = (Instant, u64, u32);
 
 /// Marks a timer in the last part of an [`Entry`].
 const TIMER: u32 = 1 << 31;
-/// Stands there for the streams; no host has so high a number.
+/// Marks the timer of a relay there: no flight has so high a place, and no host so high a number.
+const RELAY: u32 = 1 << 30;
+/// Stands there for the streams.
 const STREAMS: u32 = u32::MAX;
 
 /// The queue. What is due at the same microsecond comes in the order of its making, or in any order (`ties`).
@@ -61,6 +65,7 @@ impl Queue {
         };
         let due = match due {
             Due::Timer(host) => host | TIMER,
+            Due::Relay(host) => host | RELAY,
             Due::Arrival(place) => place,
             Due::Streams => STREAMS,
         };
@@ -86,6 +91,7 @@ impl Queue {
         let due = match due {
             STREAMS => Due::Streams,
             timer if timer & TIMER != 0 => Due::Timer(timer & !TIMER),
+            timer if timer & RELAY != 0 => Due::Relay(timer & !RELAY),
             place => Due::Arrival(place),
         };
         Some((at, due))

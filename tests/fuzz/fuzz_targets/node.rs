@@ -300,7 +300,7 @@ fn node(i: usize, now: Instant, lax: &Rc<Cell<bool>>) -> Node<'static, FuzzEnv> 
     let parts = Parts { rng: chacha20::ChaCha8Rng::from_seed([seed; 32]), suite: Toy { lax: lax.clone() } };
     let info = (i == 0).then_some(BootstrapInfo { version: 1, motd: b"fuzz" });
     let (secret, nospam) = (SecretKey::from_bytes([seed * 37; 32]), Nospam([seed; 4]));
-    let config = Config { secret, nospam, dht_secret: None, info, lan_discovery: i == 1 };
+    let config = Config { info, lan_discovery: i == 1, ..Config::new(secret, nospam) };
     let limits = Limits { group_peers: 2, announcements: 2, ..Limits::MICRO };
     match Node::new(config, Storage::heap(&limits), parts, now) {
         Ok(mut node) => {

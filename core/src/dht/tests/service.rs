@@ -7,7 +7,7 @@ use crate::dht::send::seal_packet;
 use crate::dht::{DhtNote, emit_dht_request};
 use crate::storage::Need;
 use crate::time::Instant;
-use crate::wire::dht::{INFO_REQUEST_LEN, InfoResponse, NodesRequest, NodesResponse, Ping};
+use crate::wire::dht::{INFO_REQUEST_LEN, InfoResponse, NAT_PING, NodesRequest, NodesResponse, Ping};
 use crate::wire::{NodeInfo, kind};
 use crate::{DATAGRAM_MAX, Disposition, DropReason, Endpoint, Frame};
 use core::time::Duration;
@@ -214,9 +214,68 @@ fn dht_requests_travel_through_a_node_that_knows_the_receiver() {
     let dropped = deliver(&mut world, from, &buf[..unknown.unwrap()]);
     assert_eq!(dropped, Disposition::Dropped(DropReason::NoRoute));
     // And one for the first node itself.
-    let len = emit_dht_request(&mut world.parties[1].bench.cx(), &server.key, 254, &[], &mut buf).unwrap();
+    let len = emit_dht_request(&mut world.parties[1].bench.cx(), &server.key, 155, &[], &mut buf).unwrap();
     assert_eq!(deliver(&mut world, from, &buf[..len]), Disposition::Consumed);
-    assert!(matches!(world.parties[0].notes.last().unwrap().0, DhtNote::Request { request: 254, .. }));
+    assert!(matches!(world.parties[0].notes.last().unwrap().0, DhtNote::Request { request: 155, .. }));
+}
+
+/// Friends ping each other through a node that knows both; strangers are not answered.
+#[test]
+fn nat_pings_are_for_friends() {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.add();
+    }
+    (1..4).for_each(|i| world.bootstrap(i, 0));
+    world.run(Duration::from_secs(3));
+    let (now, friend, server) = (world.now, world.info(2), world.parties[0].at);
+    for (who, whom) in [(1, 2), (2, 1)] {
+        let key = world.info(whom).key;
+        world.parties[who].dht.search(now, key).unwrap();
+    }
+    let nat_ping = |world: &mut World, by: usize, data: &[u8]| {
+        let mut buf = [0; DATAGRAM_MAX];
+        let party = &mut world.parties[by];
+        let from = party.at;
+        let len = emit_dht_request(&mut party.bench.cx(), &friend.key, NAT_PING, data, &mut buf).unwrap();
+        world.deliver(from, friend.at, &buf[..len])
+    };
+    let (ask, answer) = ([0, 1, 2, 3, 4, 5, 6, 7, 8], [1, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(nat_ping(&mut world, 3, &ask), Some(Disposition::Dropped(DropReason::Stranger)));
+    assert_eq!(nat_ping(&mut world, 1, &ask[..8]), Some(Disposition::Dropped(DropReason::Malformed)));
+    assert_eq!(nat_ping(&mut world, 1, &answer), Some(Disposition::Dropped(DropReason::Unsolicited)));
+    world.log.clear();
+    assert_eq!(nat_ping(&mut world, 1, &ask), Some(Disposition::Consumed));
+    let through: Vec<_> = world.log.iter().filter(|sent| sent.kind == 0x20).map(|sent| sent.to).collect();
+    assert!(!through.is_empty() && through.iter().all(|to| *to == server || *to == world.parties[3].at), "{through:?}");
+    assert_eq!(nat_ping(&mut world, 1, &ask), Some(Disposition::Dropped(DropReason::Duplicate)));
+    // What comes out at the other end is the answer, and our request for whoever wants to be asked as well.
+    world.run(Duration::from_secs(1));
+    let slots = world.parties[1].dht.tables()[3];
+    assert_eq!((slots.name, slots.used), ("punches", 1), "the friend has asked in turn");
+}
+
+/// After a move everybody is asked anew at once, and what was said of us is forgotten.
+#[test]
+fn who_moves_starts_over() {
+    let mut world = World::new();
+    for _ in 0..12 {
+        world.add();
+    }
+    (1..12).for_each(|i| world.bootstrap(i, 0));
+    world.run(Duration::from_secs(40));
+    let own = world.parties[5].dht.own_address(world.now, true).unwrap();
+    assert_eq!((own.at, own.same_for_all), (world.parties[5].at, true));
+    assert_eq!(world.parties[5].dht.own_address(world.now, false), None);
+    let (now, known) = (world.now, world.parties[5].dht.nodes(world.now).count());
+    world.parties[5].dht.start_over(now);
+    assert_eq!(world.parties[5].dht.own_address(now, true), None);
+    world.log.clear();
+    world.run(Duration::from_millis(600));
+    let asked: std::collections::BTreeSet<_> =
+        world.log.iter().filter(|sent| sent.kind == 2).map(|sent| std::format!("{}", sent.to)).collect();
+    assert!(known >= 8 && asked.len() >= known, "{} of {known}", asked.len());
+    assert_eq!(world.parties[5].dht.own_address(world.now, true).unwrap().at, world.parties[5].at);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Parties with a DHT machine each, who pass datagrams to each other by hand, at once.
 
 use crate::cx::test_env::Bench;
-use crate::dht::{BootstrapInfo, Candidate, Dht, DhtNote, NodeEntry, Search};
+use crate::dht::{BootstrapInfo, Candidate, Dht, DhtNote, NodeEntry, Punch, Search};
 use crate::storage::{Mem, Slot, Slots};
 use crate::time::Instant;
 use crate::wire::NodeInfo;
@@ -18,6 +18,7 @@ pub(super) fn dht(nodes: usize, searches: usize, candidates: usize, seed: u8) ->
         Mem::Borrowed(vec![NodeEntry::VACANT; nodes].leak()),
         Slots::new(slots.leak()),
         Mem::Borrowed(vec![Candidate::VACANT; candidates].leak()),
+        (Mem::Borrowed(core::iter::repeat_with(|| Punch::VACANT).take(4).collect::<Vec<_>>().leak()), true),
         Some(BootstrapInfo { version: 1_000_002_023, motd: b"hello" }),
         [seed; 16],
     )

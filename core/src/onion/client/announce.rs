@@ -220,6 +220,15 @@ impl<'s> Announcement<'s> {
         self.find_next_due();
     }
 
+    /// No answer will come back, and no path is left: whoever holds us, or shall, is asked at once.
+    pub(super) fn way_changed(&mut self, now: Instant) {
+        for node in self.mem.iter_mut().filter(|node| !node.is_vacant()) {
+            (node.stored, node.due) = (false, now);
+        }
+        (self.populate_at, self.populate_gap) = (now, POPULATE_FIRST);
+        self.find_next_due();
+    }
+
     /// A node that is due.
     pub(super) fn due(&self, now: Instant) -> Option<usize> {
         self.next_due.filter(|at| *at <= now)?;

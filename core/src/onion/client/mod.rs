@@ -71,6 +71,17 @@ pub(crate) enum OnionSend {
     DhtKey,
 }
 
+/// How our onion packets leave us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnionWay {
+    /// Not at all: nothing is tried.
+    None,
+    /// As datagrams, to the first of three relays.
+    Udp,
+    /// To a TCP relay, which is the first of the three.
+    Relays,
+}
+
 /// Writes the plaintext for a friend (by index) to the slice of 948 bytes, first byte included, and returns its length;
 /// 0 when there is nothing to be sent after all.
 pub(crate) type Content<'c> = dyn FnMut(&Blocks<'_>, usize, OnionSend, &mut [u8]) -> usize + 'c;
@@ -93,6 +104,7 @@ pub(crate) struct OnionTables<'s> {
 /// The machine.
 #[derive(Debug)]
 pub(crate) struct OnionClient<'s> {
+    way: OnionWay,
     nodes: PathNodes<'s>,
     paths: Paths<'s>,
     friends: Friends<'s>,
@@ -117,6 +129,7 @@ pub(crate) struct OnionClient<'s> {
 impl<'s> OnionClient<'s> {
     pub(crate) fn new(tables: OnionTables<'s>) -> Self {
         Self {
+            way: OnionWay::Udp,
             nodes: PathNodes::new(tables.path_nodes),
             paths: Paths::new(tables.paths),
             friends: tables.friends,
@@ -134,6 +147,25 @@ impl<'s> OnionClient<'s> {
         }
     }
 
+    pub(crate) const fn way(&self) -> OnionWay {
+        self.way
+    }
+
+    /// Packets leave us another way from now on: all paths begin anew.
+    pub(crate) fn set_way(&mut self, now: Instant, way: OnionWay) {
+        if core::mem::replace(&mut self.way, way) == way {
+            return;
+        }
+        self.paths.begin_anew(way == OnionWay::Relays);
+        self.requests.clear();
+        self.pathless_until = Instant::ZERO;
+        self.announcement.way_changed(now);
+        for friend in self.friends.iter_mut().filter(|friend| friend.is_searched()) {
+            friend.round_at = now;
+        }
+        self.round_wake = now;
+    }
+
     /// A DHT node that answered us: it may serve in paths and hold announcements.
     pub(crate) fn add_node(&mut self, now: Instant, node: NodeInfo) {
         if self.nodes.add(now, node) {
@@ -148,6 +180,15 @@ impl<'s> OnionClient<'s> {
             self.paths.give_up(&at);
             self.announcement.paths_given_up(now, &self.paths, &self.nodes);
         }
+    }
+
+    /// We may be somewhere else, where answers to what we asked do not reach us: everything is asked anew, and nobody is
+    /// blamed.
+    pub(crate) fn start_over(&mut self, now: Instant) {
+        self.requests.clear();
+        self.announcement.way_changed(now);
+        self.friends.iter_mut().filter(|friend| friend.is_searched()).for_each(|friend| friend.start_over(now));
+        (self.round_wake, self.pathless_until) = (now, Instant::ZERO);
     }
 
     /// A configured node, used until a live one is known.
@@ -270,7 +311,8 @@ impl<'s> OnionClient<'s> {
 
     /// When paths can be had; `None` while no relay is known.
     fn opens_at(&self) -> Option<Instant> {
-        self.nodes.ready_at().map(|at| at.max(self.pathless_until))
+        let ready = if self.way == OnionWay::None { None } else { self.nodes.ready_at() };
+        ready.map(|at| at.max(self.pathless_until))
     }
 
     fn is_open(&self, now: Instant) -> bool {

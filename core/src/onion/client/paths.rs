@@ -10,7 +10,7 @@ use crate::crypto::{PublicKey, SharedKey};
 use crate::cx::{Cx, KeyPair};
 use crate::storage::{Mem, Need, Table, Whose};
 use crate::time::Instant;
-use crate::wire::onion::{Hop, wrap};
+use crate::wire::onion::{Hop, wrap, wrap_relayed};
 use crate::{DATAGRAM_MAX, Endpoint, Env};
 use core::ops::Range;
 use core::time::Duration;
@@ -68,6 +68,11 @@ impl Path {
         built: Instant::ZERO,
     };
 
+    /// It begins at a TCP relay, whichever is the best when a packet goes.
+    const fn is_relayed(&self) -> bool {
+        self.at[0].port() == 0
+    }
+
     fn is_alive(&self, now: Instant, enough: bool) -> bool {
         let failures_max = if self.confirmed { FAILURES_MAX } else { 1 };
         self.id != PathId::NONE
@@ -82,12 +87,14 @@ impl Path {
 pub(super) struct Paths<'s> {
     mem: Mem<'s, Path>,
     last_id: u16,
+    /// New paths begin at a TCP relay.
+    relayed: bool,
 }
 
 impl<'s> Paths<'s> {
     /// Half of the places of `mem` serve each group.
     pub(super) const fn new(mem: Mem<'s, Path>) -> Self {
-        Self { mem, last_id: 0 }
+        Self { mem, last_id: 0, relayed: false }
     }
 
     pub(super) fn table(&self) -> Table {
@@ -176,6 +183,12 @@ impl<'s> Paths<'s> {
         }
     }
 
+    /// Ends all paths; new ones begin at a TCP relay if `relayed`.
+    pub(super) fn begin_anew(&mut self, relayed: bool) {
+        self.mem.fill_with(|| Path::VACANT);
+        self.relayed = relayed;
+    }
+
     /// Ends all paths through this address.
     pub(super) fn give_up(&mut self, at: &Endpoint) {
         for path in self.mem.iter_mut().filter(|path| path.at.contains(at)) {
@@ -193,6 +206,12 @@ impl<'s> Paths<'s> {
         len: usize,
     ) -> Option<(Endpoint, usize)> {
         let path = self.get(id)?;
+        if E::RELAYS && path.is_relayed() {
+            let hop = |i: usize| Hop { at: path.at[i], public: &path.publics[i - 1], key: &path.keys[i] };
+            let nonce = cx.nonce();
+            let len = wrap_relayed(cx.suite, &[hop(1), hop(2)], dest, &nonce, buf, len);
+            return Some((Endpoint::UNSPECIFIED, len));
+        }
         let publics = [&cx.me.dht.public, &path.publics[0], &path.publics[1]];
         let hops: [Hop<'_>; HOPS] =
             core::array::from_fn(|i| Hop { at: path.at[i], public: publics[i], key: &path.keys[i] });
@@ -224,8 +243,14 @@ impl<'s> Paths<'s> {
         place: usize,
         target: &Endpoint,
     ) -> Option<PathId> {
-        let (hops, distinct) = nodes.draw(cx.rng, target)?;
-        let first = cx.box_key(Need::Ours, Whose::Dht, &hops[0].key)?.clone();
+        let (mut hops, mut distinct) = nodes.draw(cx.rng, target)?;
+        let first = if E::RELAYS && self.relayed {
+            hops[0].at = Endpoint::UNSPECIFIED;
+            distinct = hops[1].at != hops[2].at;
+            SharedKey::ZERO
+        } else {
+            cx.box_key(Need::Ours, Whose::Dht, &hops[0].key)?.clone()
+        };
         let (second_public, second) = layer(cx, &hops[1].key)?;
         let (third_public, third) = layer(cx, &hops[2].key)?;
         self.last_id = self.last_id.wrapping_add(1).max(1);

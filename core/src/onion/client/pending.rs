@@ -240,6 +240,12 @@ impl<'s> Requests<'s> {
         late
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.mem.fill_with(|| Pending::VACANT);
+        self.count();
+    }
+
     /// Forgets everything about a friend whose index may be reused.
     pub(super) fn forget(&mut self, owner: Owner) {
         for entry in self.mem.iter_mut().filter(|entry| entry.stage != Stage::Free && entry.owner() == owner) {

@@ -1,7 +1,7 @@
 //! Answers to our announce requests, and data from friends and strangers.
 
 use super::pending::{Owner, Pending};
-use super::{OnionClient, OnionNote};
+use super::{OnionClient, OnionNote, OnionWay};
 use crate::budget::Standing;
 use crate::crypto::{PublicKey, Suite};
 use crate::cx::Cx;
@@ -163,6 +163,7 @@ impl<'s> OnionClient<'s> {
     }
 
     fn standing(&self, from: Endpoint) -> Standing {
-        if self.paths.begins_at(from) { Standing::Near } else { Standing::Stranger }
+        let ours = self.way == OnionWay::Relays || self.paths.begins_at(from);
+        if ours { Standing::Near } else { Standing::Stranger }
     }
 }

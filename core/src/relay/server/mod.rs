@@ -14,6 +14,9 @@
 //! - [`poll_action`](RelayServer::poll_action) names connections to be closed, and
 //!   [`poll_timeout`](RelayServer::poll_timeout) when to call [`handle_timeout`](RelayServer::handle_timeout).
 //!
+//! Several threads share a relay by a lock around it. So that it is held only while packets are passed on, the threads
+//! shake hands, open and seal themselves: see [`RelayServer::with_channels_outside`].
+//!
 //! Nothing is ever buffered for a client that sends. For one that receives there are queues of data, which are dropped
 //! from when it reads too slowly, and notices (who came and went, pings), which are not queued but flags: they are few,
 //! go first, and are never lost. Whoever misuses the protocol is closed, exactly where toxcore does it (wire-facts
@@ -22,6 +25,7 @@
 mod conns;
 mod index;
 mod onion;
+mod outside;
 mod queue;
 mod receive;
 mod routes;
@@ -100,6 +104,8 @@ pub struct RelayServer<'s, E: Env> {
     forwards: Tokens,
     mark: RelayMark,
     stats: RelayStats,
+    /// The adapter has the channels.
+    outside: bool,
 }
 
 impl<'s, E: Env> RelayServer<'s, E> {
@@ -135,6 +141,7 @@ impl<'s, E: Env> RelayServer<'s, E> {
             forwards: Tokens::new(FORWARD_EVERY, FORWARD_BURST),
             mark: RelayMark::new(mark_seed),
             stats: RelayStats::default(),
+            outside: false,
             parts,
         })
     }

@@ -181,7 +181,7 @@ impl<E: Env> RelayServer<'_, E> {
 
     /// As long as an address in an onion layer: purpose 1, place 4, serial 8, zeros.
     fn seal_header(&mut self, at: usize) -> [u8; RETURN_STEP] {
-        self.returns.rotate(self.now, &mut self.parts.rng);
+        self.returns.rotate(self.now);
         let id = self.conns.id(at);
         let mut header = [0; RETURN_STEP];
         Writer::new(&mut header[NONCE_LEN + MAC_LEN..]).u8(FOR_ONION).u32(id.index).u64(id.serial);
@@ -193,7 +193,7 @@ impl<E: Env> RelayServer<'_, E> {
 
     /// The client that a header names, if it is still there.
     fn open_header(&mut self, header: &mut [u8]) -> Result<usize, DropReason> {
-        self.returns.rotate(self.now, &mut self.parts.rng);
+        self.returns.rotate(self.now);
         let text = self.returns.open(&self.parts.suite, header)?;
         self.named(text, FOR_ONION)
     }

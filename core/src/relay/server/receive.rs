@@ -8,7 +8,7 @@ use crate::DropReason;
 use crate::crypto::PublicKey;
 use crate::cx::Env;
 use crate::relay::StreamId;
-use crate::relay::channel::{Answered, Received, answer, greeter};
+use crate::relay::channel::{Answered, Received, answer, greeter, opened};
 use crate::time::Instant;
 use crate::wire::relay::{CLIENT_HELLO_LEN, RelayPacket, packet, route_place};
 
@@ -44,13 +44,15 @@ impl<E: Env> RelayServer<'_, E> {
         let conn = self.conns.get_mut(at);
         match conn.state {
             State::Vacant | State::Closing => return Ok(bytes.len()),
+            State::Greeting if self.outside => return Ok(bytes.len()),
             State::Greeting => {
                 let Some(hello) = bytes.first_chunk_mut() else { return Ok(0) };
                 return self.on_hello(at, hello).map(|()| CLIENT_HELLO_LEN);
             }
             State::Proving | State::Idle | State::Asked => {}
         }
-        let (used, text) = match conn.channel.open(&self.parts.suite, bytes) {
+        let received = if self.outside { opened(bytes) } else { conn.channel.open(&self.parts.suite, bytes) };
+        let (used, text) = match received {
             Received::Frame { used, text } => (used, text),
             Received::Part => return Ok(0),
             Received::Broken => return Err(CloseReason::BadFrame),
@@ -65,7 +67,7 @@ impl<E: Env> RelayServer<'_, E> {
 
     fn on_hello(&mut self, at: usize, hello: &mut [u8; CLIENT_HELLO_LEN]) -> Result<(), CloseReason> {
         // Before the expensive part: is there any use in it?
-        if self.clients >= self.limits.clients && self.find(&greeter(hello)).is_none() {
+        if !self.welcomes(&greeter(hello)) {
             return Err(CloseReason::NoRoom);
         }
         let (suite, rng) = (&self.parts.suite, &mut self.parts.rng);

@@ -122,6 +122,27 @@ fn replays_move_no_session() {
     assert_eq!(before, world.parties.iter().map(picture).collect::<Vec<_>>());
 }
 
+/// Packets that never arrived are authentic and new: whoever held them back may play them from somewhere else.
+#[test]
+fn what_was_held_back_moves_no_session() {
+    let mut world = World::connected(4, [64, 64]);
+    let held = world.bob().endpoint;
+    world.alice().send(&[64, 1], 1).unwrap();
+    world.pump_all();
+    let late: Vec<_> = world.flights.extract_if(.., |flight| flight.to == held).collect();
+    assert!(!late.is_empty());
+    world.alice().send(&[64, 2], 2).unwrap();
+    world.run(3_000);
+    let (bob, alice) = (world.bob().id(), world.alice().endpoint);
+    world.now = world.now + Duration::from_secs(1);
+    let notes = world.bob().notes.len();
+    for flight in &late {
+        world.bob().receive(&flight.bytes, Endpoint::v4([6, 6, 6, 6], 6));
+    }
+    assert_eq!(world.bob().sessions.endpoint(bob), Some(alice));
+    assert_eq!(world.bob().notes.len(), notes);
+}
+
 #[test]
 fn packets_of_nobody_are_unsolicited() {
     let mut world = World::connected(4, [64, 64]);

@@ -16,7 +16,7 @@ mod tests;
 pub use announce::{ANNOUNCE_REQUEST_LEN, AnnounceHeader, AnnounceRequest, AnnounceResponse, ResponseHeader, Stored};
 pub use data::{DATA_MAX, DataHeader, DataKeys, DataRequestHeader, DhtKeyAnnounce, FriendRequest};
 pub use group::{ChatId, GroupAnnounce, GroupAnnounces, PublicAnnounce};
-pub use path::{Hop, PAYLOAD_AT, RETURN_1, RETURN_2, RETURN_3, wrap};
+pub use path::{Hop, PAYLOAD_AT, RELAYED_AT, RETURN_1, RETURN_2, RETURN_3, wrap, wrap_relayed};
 
 use super::{Reader, Writer, kind};
 use crate::Endpoint;

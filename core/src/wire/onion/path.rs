@@ -61,17 +61,49 @@ pub fn wrap(
     buf: &mut [u8; DATAGRAM_MAX],
     len: usize,
 ) -> usize {
+    let [first, second, third] = hops;
+    let end = wrap_in(suite, &[(third, dest), (second, third.at), (first, second.at)], nonce, buf, len);
+    Writer::new(buf).u8(kind::ONION_REQUEST_0).bytes(&nonce.0);
+    end
+}
+
+/// Where the packet of [`wrap_relayed`] starts.
+pub const RELAYED_AT: usize = LAYER_ADDR_AT - NONCE_LEN;
+
+/// The same for a path that begins at a TCP relay, whose frames are the first layer; `hops` are the other two. What the
+/// relay gets stands in `buf[RELAYED_AT..]` up to the returned end.
+pub fn wrap_relayed(
+    suite: &impl Suite,
+    hops: &[Hop<'_>; 2],
+    dest: Endpoint,
+    nonce: &Nonce,
+    buf: &mut [u8; DATAGRAM_MAX],
+    len: usize,
+) -> usize {
+    let [second, third] = hops;
+    let end = wrap_in(suite, &[(third, dest), (second, third.at)], nonce, buf, len);
+    emit_addr(second.at, &mut Writer::new(&mut buf[LAYER_ADDR_AT..]));
+    buf[RELAYED_AT..LAYER_ADDR_AT].copy_from_slice(&nonce.0);
+    end
+}
+
+/// Wraps the payload in layers, the last hop first; each is told the next address. Returns where all ends.
+fn wrap_in(
+    suite: &impl Suite,
+    layers: &[(&Hop<'_>, Endpoint)],
+    nonce: &Nonce,
+    buf: &mut [u8; DATAGRAM_MAX],
+    len: usize,
+) -> usize {
     debug_assert!(len > 0 && len <= PAYLOAD_MAX);
     let end = PAYLOAD_AT + len;
-    let [first, second, third] = hops;
     let mut addr_at = PAYLOAD_AT - ONION_ADDR_LEN;
-    for (hop, next) in [(third, dest), (second, third.at), (first, second.at)] {
-        emit_addr(next, &mut Writer::new(&mut buf[addr_at..]));
+    for (hop, next) in layers {
+        emit_addr(*next, &mut Writer::new(&mut buf[addr_at..]));
         let box_at = addr_at - MAC_LEN;
         suite.seal(hop.key, nonce, &mut buf[box_at..end]);
         buf[box_at - PUBLIC_KEY_LEN..box_at].copy_from_slice(&hop.public.0);
         addr_at -= LAYER_LEN;
     }
-    Writer::new(buf).u8(kind::ONION_REQUEST_0).bytes(&nonce.0);
     end
 }

@@ -30,7 +30,7 @@ type Flash = Mock<4, 1, 4096>;
 fn with_node<T>(secret: SecretKey, nospam: Nospam, test: impl FnOnce(&mut Node<'_, TestEnv>) -> T) -> T {
     let mut memory = Box::new(StaticStorage::<8, 11, 64, 10, 6>::new());
     let parts = Parts { rng: chacha20::ChaCha12Rng::from_seed([3; 32]), suite: Nacl };
-    let config = Config { secret, nospam, dht_secret: None, info: None, lan_discovery: false };
+    let config = Config::new(secret, nospam);
     test(&mut Node::new(config, memory.storage(), parts, NOW).unwrap())
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 pub(super) const COMMANDS: &[(&str, &[&str])] = &[
     ("self", &[]),
     ("bootstrap", &["host", "port", "pk", "tcp_port"]),
+    ("add_tcp_relay", &["host", "port", "pk"]),
     ("set_name", &["name"]),
     ("set_status_message", &["text"]),
     ("set_status", &["status"]),

@@ -6,7 +6,7 @@ use super::events::{connection_name, status_name};
 use super::output::{hex, text};
 use super::{Failure, Headless};
 use bluering::core::crypto::{Nospam, PublicKey, ToxId, ToxIdError};
-use bluering::core::{AddFriendError, FriendId, MessageKind, SendError, UserStatus};
+use bluering::core::{AddFriendError, FriendId, MessageKind, OwnAddress, SendError, UserStatus};
 use bluering::{BootstrapError, CommandError, ProfileStore, Stopped};
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
@@ -42,6 +42,7 @@ impl Headless {
         let fields = match args.command {
             "self" => self.describe().await.map_err(say)?,
             "bootstrap" => self.bootstrap(args).await?,
+            "add_tcp_relay" => self.add_relay(args, "port").await?,
             "set_name" => refused("tox_self_set_name", self.tox.set_name(args.text("name")?).await)?,
             "set_status_message" => {
                 refused("tox_self_set_status_message", self.tox.set_status_message(args.text("text")?).await)?
@@ -73,6 +74,7 @@ impl Headless {
     /// Ourselves, as in `ready`.
     pub(super) async fn describe(&self) -> Result<Value, Stopped> {
         let me = self.tox.me().await?;
+        let address = |own: &OwnAddress| json!({"at": own.at.to_string(), "same_for_all": own.same_for_all});
         Ok(json!({
             "address": me.tox_id.to_string(),
             "pk": hex(&me.tox_id.public_key.0),
@@ -85,13 +87,17 @@ impl Headless {
             "status_message": String::from_utf8_lossy(&me.status_message),
             "status": status_name(me.status),
             "connection": connection_name(me.connection),
+            "addresses": me.addresses.iter().map(address).collect::<Vec<_>>(),
             "udp_port": self.tox.local().port(),
             "tcp_port": null,
         }))
     }
 
-    /// A relay's TCP port is taken and left for the time when there are relays.
+    /// With a TCP port, the node is a relay, too.
     async fn bootstrap(&self, args: &Args) -> Result<Value, String> {
+        if args.value("tcp_port").is_some() {
+            self.add_relay(args, "tcp_port").await?;
+        }
         let key = public_key(args, args.text("pk")?)?;
         let port = u16::try_from(args.number("port")?).ok().filter(|port| *port > 0);
         let port = port.ok_or("tox_bootstrap: BAD_PORT")?;
@@ -99,6 +105,17 @@ impl Headless {
             Ok(()) => Ok(json!({})),
             Err(error @ BootstrapError::Resolve(_)) => Err(format!("tox_bootstrap: BAD_HOST: {error}")),
             Err(error) => Err(format!("tox_bootstrap: {error}")),
+        }
+    }
+
+    async fn add_relay(&self, args: &Args, port: &str) -> Result<Value, String> {
+        let key = public_key(args, args.text("pk")?)?;
+        let port = u16::try_from(args.number(port)?).ok().filter(|port| *port > 0);
+        let port = port.ok_or("tox_add_tcp_relay: BAD_PORT")?;
+        match self.tox.add_relay(args.text("host")?, port, key).await {
+            Ok(_) => Ok(json!({})),
+            Err(error @ BootstrapError::Resolve(_)) => Err(format!("tox_add_tcp_relay: BAD_HOST: {error}")),
+            Err(error) => Err(format!("tox_add_tcp_relay: {error}")),
         }
     }
 

@@ -84,6 +84,7 @@ fn line(event: &ToxEvent) -> (&'static str, Value) {
             ("undelivered", json!({"friend": friend.index(), "first": first, "last": last}))
         }
         ToxEvent::Writable { friend } => ("writable", json!({"friend": friend.index()})),
+        ToxEvent::Proxy(trouble) => ("proxy", json!({"error": trouble.to_string()})),
         ToxEvent::ProfileNotSaved { reason } => ("profile_not_saved", json!({"error": reason})),
         _ => ("unknown_event", json!({})),
     }

@@ -43,11 +43,7 @@ pub(super) struct Options {
 #[derive(Debug, clap::Args)]
 struct Missing {
     #[arg(long, hide = true)]
-    tcp_only: bool,
-    #[arg(long, hide = true)]
     tcp_relay_port: Option<String>,
-    #[arg(long, hide = true)]
-    proxy: Option<String>,
     #[arg(long, hide = true)]
     password: Option<String>,
     #[arg(long, hide = true)]
@@ -64,9 +60,7 @@ struct Missing {
 impl Missing {
     fn refuse(&self) -> Result<(), Failure> {
         let given = [
-            (self.tcp_only, "--tcp-only: TCP relays are"),
-            (self.tcp_relay_port.is_some(), "--tcp-relay-port: TCP relays are"),
-            (self.proxy.is_some(), "--proxy: proxies are"),
+            (self.tcp_relay_port.is_some(), "--tcp-relay-port: a relay of a client is"),
             (self.password.is_some(), "--password: encrypted profiles are"),
             (self.auto_accept_files, "--auto-accept-files: file transfers are"),
             (self.download_dir.is_some(), "--download-dir: file transfers are"),

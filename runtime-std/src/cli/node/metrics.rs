@@ -1,8 +1,9 @@
 //! A node's counters and tables as Prometheus reads them (text format 0.0.4).
 
-use bluering::Vitals;
 use bluering::core::DropReason;
+use bluering::core::relay::server::{CloseReason, RelayStats};
 use bluering::core::wire::kind;
+use bluering::{RelayReport, Vitals};
 use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime};
 
@@ -50,14 +51,17 @@ pub(super) struct About {
 }
 
 /// The whole page.
-pub(super) fn page(about: &About, vitals: &Vitals) -> String {
+pub(super) fn page(about: &About, vitals: &Vitals, relay: Option<&RelayReport>) -> String {
     let mut page = Page(String::with_capacity(8192));
     let version = env!("CARGO_PKG_VERSION");
     page.family("bluering_build_info", "gauge", "The program that runs.");
     page.sample("bluering_build_info", &[("version", version), ("public_key", &about.key)], 1);
     datagrams(&mut page, vitals);
     counters(&mut page, vitals);
-    tables(&mut page, vitals);
+    if let Some(RelayReport { stats, .. }) = relay {
+        relay_counters(&mut page, stats);
+    }
+    tables(&mut page, vitals, relay);
     process(&mut page, about);
     page.0
 }
@@ -95,6 +99,16 @@ fn counters(page: &mut Page, Vitals { stats, .. }: &Vitals) {
         ("bluering_datagrams_answered_total", "Datagrams that were answered at once.", stats.replied),
         ("bluering_key_agreements_total", "Keys agreed upon, which is what costs time.", stats.keys_computed),
         (
+            "bluering_budget_granted_total",
+            "Key agreements for others, within the budget.",
+            stats.agreements_granted.into(),
+        ),
+        (
+            "bluering_budget_refused_total",
+            "Key agreements for others that the budget did not allow.",
+            stats.agreements_refused.into(),
+        ),
+        (
             "bluering_announces_evicted_total",
             "Announcements driven out by nearer ones.",
             stats.announces_evicted.into(),
@@ -106,7 +120,34 @@ fn counters(page: &mut Page, Vitals { stats, .. }: &Vitals) {
     }
 }
 
-fn tables(page: &mut Page, Vitals { occupancy, .. }: &Vitals) {
+fn relay_counters(page: &mut Page, stats: &RelayStats) {
+    for (name, help, count) in [
+        ("bluering_relay_connections_total", "Connections that were accepted.", stats.opened),
+        ("bluering_relay_refused_total", "Connections that were refused at once.", stats.refused),
+        ("bluering_relay_clients_total", "Clients that have shown who they are.", stats.clients),
+        ("bluering_relay_frames_received_total", "Frames that clients sent.", stats.frames_in),
+        ("bluering_relay_frames_sent_total", "Frames that clients were sent.", stats.frames_out),
+        ("bluering_relay_passed_total", "Packets passed on from client to client.", stats.relayed),
+        ("bluering_relay_passed_bytes_total", "Bytes of packets passed on.", stats.relayed_bytes),
+        ("bluering_relay_onion_requests_total", "Onion packets sent for clients.", stats.onion_requests),
+        ("bluering_relay_onion_responses_total", "Onion answers handed to clients.", stats.onion_responses),
+        ("bluering_relay_forwarded_total", "Packets forwarded to nodes for clients.", stats.forwarded),
+    ] {
+        page.single(name, "counter", help, count);
+    }
+    let name = "bluering_relay_closed_total";
+    page.family(name, "counter", "Connections of clients that ended, by reason.");
+    for reason in CloseReason::ALL {
+        page.sample(name, &[("reason", &snake_case(&format!("{reason:?}")))], stats.closed(reason));
+    }
+    let name = "bluering_relay_dropped_total";
+    page.family(name, "counter", "Packets of clients that were dropped, by reason.");
+    for reason in DropReason::ALL {
+        page.sample(name, &[("reason", &snake_case(&format!("{reason:?}")))], stats.dropped(reason));
+    }
+}
+
+fn tables(page: &mut Page, Vitals { occupancy, .. }: &Vitals, relay: Option<&RelayReport>) {
     for (name, help, count) in [
         (
             "bluering_table_entries",
@@ -116,7 +157,7 @@ fn tables(page: &mut Page, Vitals { occupancy, .. }: &Vitals) {
         ("bluering_table_capacity", "Places of a table.", |table| table.capacity),
     ] {
         page.family(name, "gauge", help);
-        for table in occupancy.tables() {
+        for table in occupancy.tables().iter().chain(relay.iter().flat_map(|relay| &relay.tables)) {
             page.sample(name, &[("table", &table.name.replace(' ', "_"))], count(table));
         }
     }
@@ -201,10 +242,12 @@ mod tests {
         let (tox, _events) = bluering::Builder::new()
             .listen(bluering::Listen::At("127.0.0.1:0".parse().expect("an address")))
             .limits(bluering::core::Limits::SERVER)
+            .relay("127.0.0.1:0".parse().expect("an address"))
             .start()
             .expect("a node");
         let vitals = smol::block_on(tox.vitals()).expect("running");
-        page(&About { key: tox.dht_key().to_string(), started: SystemTime::now() }, &vitals)
+        let relay = tox.relay_report();
+        page(&About { key: tox.dht_key().to_string(), started: SystemTime::now() }, &vitals, relay.as_ref())
     }
 
     #[test]
@@ -223,9 +266,34 @@ mod tests {
             "bluering_datagrams_received_total{kind=\"ping_request\"} 0",
             "bluering_datagrams_dropped_total{reason=\"rate_limited\"} 0",
             "bluering_table_capacity{table=\"close_list\"} 1024",
+            "bluering_table_capacity{table=\"relay_clients\"} 16384",
+            "bluering_relay_closed_total{reason=\"bad_handshake\"} 0",
+            "bluering_relay_dropped_total{reason=\"no_room\"} 0",
+            "bluering_budget_refused_total 0",
         ] {
             assert!(samples.contains(&wanted), "{wanted}");
         }
+    }
+
+    /// Whatever the dashboard shows is on the page, and its panels do not lie on each other.
+    #[test]
+    fn the_dashboard_asks_for_what_there_is() {
+        let page = a_page();
+        let text = include_str!("../../../packaging/grafana-dashboard.json");
+        let dashboard: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        let panels = dashboard["panels"].as_array().expect("panels");
+        let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
+        for panel in panels {
+            assert!(ids.insert(panel["id"].to_string()) && places.insert(panel["gridPos"].to_string()), "{panel}");
+            for target in panel["targets"].as_array().expect("targets") {
+                let names =
+                    target["expr"].as_str().expect("a query").split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                for name in names.filter(|name| name.starts_with("bluering_") || name.starts_with("process_")) {
+                    assert!(page.contains(&format!("# TYPE {name} ")), "{name}");
+                }
+            }
+        }
+        assert!(panels.len() > 10);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(super) use options::Options;
 use super::{Failure, end_signal};
 use bluering::core::Limits;
 use bluering::core::crypto::SecretKey;
+use bluering::core::relay::server::RelayLimits;
 use bluering::{BootstrapError, Builder, Listen, Ports, StartError, Tox};
 use motd::{Template, Values};
 use options::Command;
@@ -140,8 +141,18 @@ async fn open(
         Some(at) => Some(TcpListener::bind(at.value).await.map_err(|error| failed(at.wrong(error)))?),
         None => None,
     };
-    let mut builder = Builder::new().listen(udp.value).dht_secret_key(secret).limits(Limits::SERVER);
+    let mut limits = Limits::SERVER;
+    if let Some(agreements) = &settings.agreements {
+        limits.agreements = u32::try_from(agreements.value.0).unwrap_or(u32::MAX);
+    }
+    let mut builder = Builder::new().listen(udp.value).dht_secret_key(secret).limits(limits);
     builder = builder.lan_discovery(settings.lan_discovery.as_ref().is_some_and(|given| given.value));
+    if let Some(workers) = &settings.workers {
+        builder = builder.workers(workers.value.0);
+    }
+    if let Some(clients) = &settings.tcp_clients {
+        builder = builder.relay_limits(RelayLimits::for_clients(clients.value.0));
+    }
     if let Some(motd) = motd {
         let first = Values { started, uptime: Duration::ZERO, tcp_packets: [0; 2], udp_packets: [0; 2] };
         builder = builder.info(INFO_VERSION, motd.render(&first));
@@ -152,7 +163,12 @@ async fn open(
             Some(given) => failed(given.wrong(error)),
             None => failed(udp.wrong(error)),
         },
-        StartError::Load(_) | StartError::Build(_) | StartError::Random(_) | StartError::Thread(_) => error.into(),
+        StartError::Proxy(_)
+        | StartError::RelayWithoutUdp
+        | StartError::Load(_)
+        | StartError::Build(_)
+        | StartError::Random(_)
+        | StartError::Thread(_) => error.into(),
     })?;
     drop(events);
     if let Listen::Dual(Ports::Fixed(_)) = udp.value
@@ -190,7 +206,8 @@ async fn enter(tox: Tox, node: Given<bluering::BootstrapNode>, place: usize) {
     let mut pause = RESOLVE_FIRST;
     loop {
         match tox.bootstrap(&node.value.host, node.value.port, node.value.key).await {
-            Ok(()) | Err(BootstrapError::Stopped) => break,
+            // A node has no proxy.
+            Ok(()) | Err(BootstrapError::Stopped | BootstrapError::NamePastProxy(_)) => break,
             Err(error @ BootstrapError::Resolve(_)) => {
                 warn(&[node.wrong(format_args!("{error}; asking again in {} s", pause.as_secs()))]);
             }
@@ -204,7 +221,10 @@ async fn show_metrics(tox: Tox, listener: TcpListener, started: SystemTime) {
     let about = metrics::About { key: tox.dht_key().to_string(), started };
     let page = || {
         let (tox, about) = (tox.clone(), about.clone());
-        async move { tox.vitals().await.ok().map(|vitals| metrics::page(&about, &vitals)) }
+        async move {
+            let vitals = tox.vitals().await.ok()?;
+            Some(metrics::page(&about, &vitals, tox.relay_report().as_ref()))
+        }
     };
     http::serve(listener, page).await;
 }

@@ -1,6 +1,6 @@
 //! Options of `bluering node`, and how a file completes them.
 
-use super::settings::{Findings, Given, Place, Settings};
+use super::settings::{Count, Findings, Given, Place, Settings};
 use super::{bootstrapd, toml_file};
 use crate::cli::Failure;
 use bluering::{BootstrapNode, Listen};
@@ -21,9 +21,12 @@ pub(in crate::cli) struct Options {
     /// Address and port to listen on, such as 0.0.0.0:33445 or [::]:33445 (both families)
     #[arg(long, short, value_name = "ADDR:PORT", visible_alias = "udp-address", required_unless_present = "config")]
     udp: Option<SocketAddr>,
-    /// Address and port of a TCP relay; may be given several times (not supported yet)
+    /// Address and port of a TCP relay; may be given several times
     #[arg(long, short, value_name = "ADDR:PORT", visible_alias = "tcp-address")]
     tcp: Vec<SocketAddr>,
+    /// Clients that the TCP relay takes at most [default: 16384]. Each is an open file
+    #[arg(long, value_name = "COUNT")]
+    tcp_clients: Option<Count>,
     /// The node's keys: 64 bytes, public and secret, as tox-bootstrapd and tox-node have them; created if missing
     #[arg(long, short, value_name = "FILE", visible_alias = "keys-file", required_unless_present = "config")]
     keys: Option<PathBuf>,
@@ -40,6 +43,13 @@ pub(in crate::cli) struct Options {
     /// Address and port where Prometheus finds /metrics over HTTP; there is no password, so a private address
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
+    /// Threads that receive datagrams, and as many for the clients of the TCP relay [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<Count>,
+    /// Key agreements that others can make each thread compute, in a second and at once: half of it for strangers, a
+    /// quarter for one address prefix [default: 50000]
+    #[arg(long, value_name = "COUNT")]
+    agreements: Option<Count>,
     /// Write the process id here while the node runs
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
@@ -85,6 +95,9 @@ impl Options {
                 .lan_discovery
                 .then(|| Given { value: true, place: Place::command_line("lan-discovery", "") }),
             metrics: self.metrics.map(|at| given("metrics", at)),
+            tcp_clients: self.tcp_clients.map(|count| given("tcp-clients", count)),
+            workers: self.workers.map(|count| given("workers", count)),
+            agreements: self.agreements.map(|count| given("agreements", count)),
             pid_file: self.pid_file.map(|path| given_path("pid-file", path)),
         }
     }

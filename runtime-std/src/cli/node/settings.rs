@@ -6,7 +6,11 @@ use bluering::{BootstrapNode, Listen, MOTD_LEN_MAX};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
+
+/// More clients than a relay can number, more threads than any machine runs.
+const COUNT_MAX: usize = 1_000_000;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,9 @@ pub(super) struct Given<T> {
 pub(super) struct Settings {
     pub(super) udp: Option<Given<Listen>>,
     pub(super) tcp: Vec<Given<SocketAddr>>,
+    pub(super) tcp_clients: Option<Given<Count>>,
+    pub(super) workers: Option<Given<Count>>,
+    pub(super) agreements: Option<Given<Count>>,
     pub(super) keys: Option<Given<PathBuf>>,
     /// An inner `None` answers no bootstrap info requests.
     pub(super) motd: Option<Given<Option<String>>>,
@@ -38,11 +45,30 @@ pub(super) struct Settings {
     pub(super) pid_file: Option<Given<PathBuf>>,
 }
 
+/// How many of something that a machine could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count(pub(super) usize);
+
 /// What must be mended, and what is only to be known, one line each.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Findings {
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
+}
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count = text.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
+        count.map(Self).ok_or_else(|| format!("'{text}' is not a number from 1 to {COUNT_MAX}"))
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Place {
@@ -73,6 +99,9 @@ impl Settings {
         Self {
             udp: self.udp.or(other.udp),
             tcp: if self.tcp.is_empty() { other.tcp } else { self.tcp },
+            tcp_clients: self.tcp_clients.or(other.tcp_clients),
+            workers: self.workers.or(other.workers),
+            agreements: self.agreements.or(other.agreements),
             keys: self.keys.or(other.keys),
             motd: self.motd.or(other.motd),
             bootstrap: if self.bootstrap.is_empty() { other.bootstrap } else { self.bootstrap },
@@ -85,6 +114,11 @@ impl Settings {
     /// What can be told without starting.
     pub(super) fn check(&self) -> Findings {
         let mut findings = Findings::default();
+        if let Some(given) = self.workers.as_ref().filter(|given| given.value.0 > 1)
+            && !cfg!(any(target_os = "linux", target_os = "android"))
+        {
+            findings.warnings.push(given.wrong("only Linux deals out datagrams; here one thread receives them"));
+        }
         if let Some(given) = &self.motd
             && let Some(text) = &given.value
         {

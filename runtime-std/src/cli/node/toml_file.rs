@@ -1,6 +1,6 @@
 //! Our own configuration file: TOML with the names of the command line's options.
 
-use super::settings::{Given, Place, Settings};
+use super::settings::{Count, Given, Place, Settings};
 use bluering::{BootstrapNode, Listen};
 use std::fmt::Display;
 use std::str::FromStr;
@@ -9,7 +9,19 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// All names, in the order of the documentation.
-pub(super) const NAMES: [&str; 8] = ["udp", "tcp", "keys", "motd", "bootstrap", "lan-discovery", "metrics", "pid-file"];
+pub(super) const NAMES: [&str; 11] = [
+    "udp",
+    "tcp",
+    "tcp-clients",
+    "keys",
+    "motd",
+    "bootstrap",
+    "lan-discovery",
+    "metrics",
+    "workers",
+    "agreements",
+    "pid-file",
+];
 
 /// Reads a file's text; all that is wrong with it, one line each.
 pub(super) fn read(file: &Arc<str>, text: &str) -> Result<Settings, Vec<String>> {
@@ -44,6 +56,9 @@ impl Reader<'_> {
         match key {
             "udp" => settings.udp = self.parsed(key, value, "an address such as \"[::]:33445\"", Listen::At),
             "tcp" => settings.tcp = self.all(key, value, "an address such as \"[::]:33445\""),
+            "tcp-clients" => settings.tcp_clients = self.count(key, value),
+            "workers" => settings.workers = self.count(key, value),
+            "agreements" => settings.agreements = self.count(key, value),
             "keys" => settings.keys = self.parsed(key, value, "a path", |path| path),
             "motd" => settings.motd = self.parsed(key, value, "a text", Some),
             "bootstrap" => settings.bootstrap = self.all::<BootstrapNode>(key, value, "HOST:PORT:PUBLICKEY"),
@@ -94,6 +109,18 @@ impl Reader<'_> {
         Some(Given { value: *truth, place })
     }
 
+    fn count(&mut self, key: &str, value: &Value<'_>) -> Option<Given<Count>> {
+        let place = self.place(key, value);
+        let DeValue::Integer(number) = value.get_ref() else {
+            return self.wrong(&place, "not a number".to_string());
+        };
+        let text = if number.radix() == 10 { number.as_str() } else { "" };
+        match text.parse() {
+            Ok(count) => Some(Given { value: count, place }),
+            Err(why) => self.wrong(&place, why),
+        }
+    }
+
     fn place(&self, key: &str, value: &Value<'_>) -> Place {
         let span = value.span();
         let written = self.text.get(span.clone()).unwrap_or_default().lines().next().unwrap_or_default();
@@ -124,7 +151,7 @@ mod tests {
             "# a node\nudp = \"[::]:33445\"\ntcp = [\"0.0.0.0:443\", \"[::]:3389\"]\nkeys = '/var/keys'\n\
              motd = \"hi\"\n\
              bootstrap = [\n \"a.example:33445:{KEY}\",\n \"[2001:db8::1]:1:{KEY}\",\n]\nlan-discovery = false\n\
-             metrics = \"127.0.0.1:9100\"\npid-file = \"node.pid\"\n"
+             metrics = \"127.0.0.1:9100\"\npid-file = \"node.pid\"\nworkers = 4\ntcp-clients = 100_000\n"
         );
         let settings = read(&text).expect("a file");
         assert_eq!(settings.udp.expect("given").value, Listen::At("[::]:33445".parse().expect("an address")));
@@ -139,13 +166,17 @@ mod tests {
         assert!(!settings.lan_discovery.expect("given").value);
         assert_eq!(settings.metrics.expect("given").value.port(), 9100);
         assert!(settings.pid_file.is_some());
+        assert_eq!(
+            (settings.workers.map(|n| n.value), settings.tcp_clients.map(|n| n.value.0)),
+            (Some(Count(4)), Some(100_000))
+        );
     }
 
     #[test]
     fn every_error_names_line_and_value() {
         let text = format!(
             "udp = \"1.2.3.4\"\nprot = 1\ntcp = [\"1.2.3.4:99999\",\n 7]\n\
-             lan-discovery = 1\nbootstrap = [\"x:0:{KEY}\"]\n[a]\nb = 1\n"
+             lan-discovery = 1\nbootstrap = [\"x:0:{KEY}\"]\nworkers = 0\ntcp-clients = \"many\"\n[a]\nb = 1\n"
         );
         let errors = read(&text).expect_err("wrong");
         for (line, part) in [
@@ -155,7 +186,9 @@ mod tests {
             (4, "tcp = 7"),
             (5, "lan-discovery = 1"),
             (6, "'0' is not a port"),
-            (7, "'a'"),
+            (7, "workers = 0"),
+            (8, "tcp-clients = \"many\""),
+            (9, "'a'"),
         ] {
             let start = format!("node.toml:{line}: ");
             assert!(
@@ -163,7 +196,7 @@ mod tests {
                 "{part}: {errors:#?}"
             );
         }
-        assert_eq!(errors.len(), 7);
+        assert_eq!(errors.len(), 9);
         let syntax = read("udp = \"x\"\nmotd = \n").expect_err("wrong");
         assert!(syntax[0].starts_with("node.toml:2: "), "{syntax:?}");
         let twice = read("motd = \"a\"\n\nmotd = \"b\"\n").expect_err("wrong");

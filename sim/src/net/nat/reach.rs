@@ -1,6 +1,6 @@
 //! Which hosts can talk to each other without a relay.
 
-use super::{Dependence, NatSpec};
+use super::{Dependence, NatSpec, PortPolicy};
 use serde::{Deserialize, Serialize};
 
 /// How two hosts can talk without a relay.
@@ -10,20 +10,20 @@ pub enum Reach {
     Direct,
     /// Both must send to each other (hole punching).
     Punched,
-    /// Not at all, short of guessing ports.
+    /// Not at all.
     Unreachable,
 }
 
 /// What two hosts behind these NATs can reach by themselves, when each knows the other's endpoint as third parties see
-/// it, and answers where it hears the other from. `None` is a public host. It does not hold for two hosts behind the
-/// same NAT.
+/// it, answers where it hears the other from, and guesses ports near those that third parties see. `None` is a public
+/// host. It does not hold for two hosts behind the same NAT.
 ///
-/// | | public | full cone | restricted | port-restricted | symmetric |
-/// |---|---|---|---|---|---|
-/// | public, full cone | direct | direct | direct | direct | direct |
-/// | restricted | | | punched | punched | punched |
-/// | port-restricted | | | | punched | unreachable |
-/// | symmetric | | | | | unreachable |
+/// | | public | full cone | restricted | port-restricted | symmetric, in order | symmetric, random |
+/// |---|---|---|---|---|---|---|
+/// | public, full cone | direct | direct | direct | direct | direct | direct |
+/// | restricted | | | punched | punched | punched | punched |
+/// | port-restricted | | | | punched | punched | unreachable |
+/// | symmetric | | | | | unreachable | unreachable |
 ///
 /// A restricted host can be punched with a symmetric one, since it filters by address: whatever port the other's
 /// packets come from, they pass, and so the true port becomes known.
@@ -43,24 +43,28 @@ pub fn reach(a: Option<&NatSpec>, b: Option<&NatSpec>) -> Reach {
 struct Outlook {
     /// It has that endpoint towards everybody.
     fixed: bool,
+    /// Or else one near it.
+    guessable: bool,
     filtering: Dependence,
 }
 
 impl Outlook {
     fn of(spec: Option<&NatSpec>) -> Self {
-        spec.map_or(Self { fixed: true, filtering: Dependence::Endpoint }, |spec| Self {
+        let public = Self { fixed: true, guessable: false, filtering: Dependence::Endpoint };
+        spec.map_or(public, |spec| Self {
             fixed: spec.mapping == Dependence::Endpoint,
+            guessable: spec.ports != PortPolicy::Random,
             filtering: spec.filtering,
         })
     }
 
     /// Whether a first packet of `peer` to the known endpoint comes in. `sending`: we send to the peer's known one as
-    /// well.
+    /// well, and to those near it.
     fn hears(self, peer: Self, sending: bool) -> bool {
         match self.filtering {
             Dependence::Endpoint => true,
             Dependence::Address => sending && self.fixed,
-            Dependence::AddressAndPort => sending && self.fixed && peer.fixed,
+            Dependence::AddressAndPort => sending && self.fixed && (peer.fixed || peer.guessable),
         }
     }
 
@@ -81,6 +85,8 @@ mod tests {
 
     const NOW: Instant = Instant::from_secs(1);
     const THIRD: Endpoint = Endpoint::v4([9, 9, 9, 9], 33445);
+    /// Ports to each side of the known one that are guessed.
+    const GUESSES: u16 = 8;
 
     /// A host, perhaps behind a NAT, that answers whoever it hears.
     struct Host {
@@ -114,9 +120,14 @@ mod tests {
             }
         }
 
-        /// Sends to everything it knows of `other`; on its own accord only when `active`.
+        /// Sends to everything it knows of `other`; on its own accord only when `active`. Whoever has another port for
+        /// each need not guess: the other would have to guess the same.
         fn send(&mut self, other: &mut Self, active: bool) {
-            for to in self.heard.clone().into_iter().chain(active.then_some(self.known)) {
+            let fixed = self.nat.as_ref().is_none_or(|nat| nat.spec().mapping == Dependence::Endpoint);
+            let near = if fixed { self.known.port() - GUESSES..=self.known.port() + GUESSES } else { 1..=0 };
+            let guesses = near.map(|port| Endpoint::new(self.known.ip(), port));
+            let own: Vec<_> = core::iter::once(self.known).chain(guesses).filter(|_| active).collect();
+            for to in self.heard.clone().into_iter().chain(own) {
                 let from = self.outbound(to);
                 other.hear(from, to);
             }
@@ -177,9 +188,9 @@ mod tests {
     fn the_table_is_as_documented() {
         use Reach::{Direct, Punched, Unreachable};
         let (restricted, port) = (&NatSpec::RESTRICTED, &NatSpec::PORT_RESTRICTED);
-        for symmetric in [&NatSpec::SYMMETRIC, &NatSpec::SYMMETRIC_SEQUENTIAL] {
+        for (symmetric, guessed) in [(&NatSpec::SYMMETRIC, Unreachable), (&NatSpec::SYMMETRIC_SEQUENTIAL, Punched)] {
             assert_eq!(reach(Some(restricted), Some(symmetric)), Punched);
-            assert_eq!(reach(Some(port), Some(symmetric)), Unreachable);
+            assert_eq!(reach(Some(port), Some(symmetric)), guessed);
             assert_eq!(reach(Some(symmetric), Some(symmetric)), Unreachable);
         }
         for (a, b) in [(restricted, restricted), (restricted, port), (port, port)] {

@@ -16,6 +16,12 @@ pub(super) struct Conn {
     pub(super) server: End,
     /// Nothing arrives before.
     pub(super) stalled: Instant,
+    /// Nothing arrives as long as this is so.
+    pub(super) held: bool,
+    /// Forgotten on its way: nothing arrives ever again.
+    pub(super) severed: bool,
+    /// When anything last arrived.
+    used: Instant,
 }
 
 /// One side of a connection, and what is on the way to it.
@@ -31,6 +37,8 @@ pub(super) struct End {
     pub(super) closed: bool,
     /// A write was not accepted in full.
     pub(super) hungry: bool,
+    /// Its program does not read.
+    pub(super) paused: bool,
     /// It waits for an answer since then.
     waits: Option<Instant>,
     /// A timer is on the agenda.
@@ -65,9 +73,9 @@ pub(super) struct Pipe {
 
 impl Conn {
     /// A connection of a client that has done nothing yet.
-    pub(super) fn new(id: ConnId, spec: StreamSpec, rng: SimRng, from: u32, to: (u32, u16)) -> Self {
-        let (client, server) = (End::new(from), End::new(to.0));
-        Self { id, spec, rng, port: to.1, client, server, stalled: Instant::ZERO }
+    pub(super) fn new(now: Instant, id: ConnId, spec: StreamSpec, rng: SimRng, from: u32, to: (u32, u16)) -> Self {
+        let (client, server, stalled) = (End::new(from), End::new(to.0), Instant::ZERO);
+        Self { id, spec, rng, port: to.1, client, server, stalled, held: false, severed: false, used: now }
     }
 
     pub(super) const fn end(&mut self, side: Side) -> &mut End {
@@ -89,6 +97,13 @@ impl Conn {
         let over = self.client.pipe.finished && self.server.pipe.finished;
         let open = self.client.state == State::Open || self.server.state == State::Open;
         !over && (open || self.client.state == State::Opening)
+    }
+
+    /// Whether a packet that would arrive now never does: the way has forgotten the connection.
+    pub(super) fn is_lost(&mut self, at: Instant) -> bool {
+        self.severed |= self.spec.idle.is_some_and(|idle| at.reached(self.used, idle));
+        self.used = at;
+        self.severed
     }
 
     /// Sends a packet to `side`.
@@ -129,9 +144,10 @@ impl Conn {
     }
 
     /// Puts the next delivery to `side` on the agenda.
-    fn drive(&mut self, now: Instant, side: Side, agenda: &mut Agenda) {
-        let pipe = &mut self.end(side).pipe;
-        let Some(due) = pipe.due().filter(|_| !pipe.scheduled) else { return };
+    pub(super) fn drive(&mut self, now: Instant, side: Side, agenda: &mut Agenda) {
+        let end = self.end(side);
+        let (paused, pipe) = (end.paused, &mut end.pipe);
+        let Some(due) = pipe.due().filter(|_| !pipe.scheduled && !paused) else { return };
         pipe.scheduled = true;
         let at = due.max(pipe.held).max(now);
         agenda.push(at, Step { conn: self.id, side, what: What::Deliver });
@@ -147,6 +163,9 @@ impl Conn {
             if up {
                 self.send(at, side.other(), What::Reset, agenda);
             }
+            return None;
+        }
+        if end.paused {
             return None;
         }
         let what = if end.pipe.opened.take().is_some() {
@@ -207,10 +226,22 @@ impl Conn {
     }
 
     /// The timer of `side`: it gives up, or waits on for what it expects since.
-    pub(super) fn time_out(&mut self, at: Instant, side: Side, agenda: &mut Agenda) -> Option<StreamWhat> {
+    pub(super) fn time_out(
+        &mut self,
+        at: Instant,
+        side: Side,
+        peer_up: bool,
+        agenda: &mut Agenda,
+    ) -> Option<StreamWhat> {
         let timeout = self.spec.timeout;
+        let peer = self.peek(side.other());
+        // Who does not read answers all the same, that there is no room.
+        let answers = peer.paused && peer.state == State::Open && peer_up && !self.severed;
         let end = self.end(side);
         end.armed = false;
+        if let Some(waits) = end.waits.as_mut().filter(|_| answers) {
+            *waits = at;
+        }
         let since = end.waits.filter(|_| end.state != State::Gone)?;
         if at.reached(since, timeout) {
             self.end(side.other()).pipe.clear();
@@ -218,6 +249,13 @@ impl Conn {
         }
         self.expect_answer(since, side, agenda);
         None
+    }
+
+    /// What `side` waits for it waits for since now.
+    pub(super) fn wait_anew(&mut self, now: Instant, side: Side) {
+        if let Some(waits) = &mut self.end(side).waits {
+            *waits = now;
+        }
     }
 
     /// The connection is over for `side`, which hears of it if it has not left before.
@@ -238,6 +276,7 @@ impl End {
             unacked: 0,
             closed: false,
             hungry: false,
+            paused: false,
             waits: None,
             armed: false,
         }

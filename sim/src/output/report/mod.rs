@@ -264,7 +264,10 @@ impl Tap for Report {
                 self.messages.refused += u64::from(message.is_none());
             }
             Observation::Mark { text } => self.marks.add(at, text),
-            Observation::Sleeps { .. } | Observation::Allocated { .. } => {}
+            Observation::Sleeps { .. }
+            | Observation::Allocated { .. }
+            | Observation::ForRelay { .. }
+            | Observation::Stream { .. } => {}
         }
     }
 }

@@ -5,6 +5,7 @@
 //! What they
 //! measure ends in one table, beside the goals; a goal that is missed fails the run like anything else.
 
+mod broken;
 mod chat;
 mod flood;
 mod idle;
@@ -20,13 +21,15 @@ use core::time::Duration;
 use stage::Lab;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use table::Figures;
 
 /// A scenario: its name, what it shows, and how.
 type Scenario = (&'static str, &'static str, fn(&Lab, &mut Figures) -> Outcome);
 
-const SCENARIOS: [Scenario; 9] = [
+static SCENARIOS: [Scenario; 11] = [
     ("chat", "a real client adds the device; 100 messages each way, with receipts", chat::chat),
     ("reset", "reset button and power cuts: the same identity, and online again", chat::reset),
     ("confirm", "a friend request waits for the console's answer", chat::confirm),
@@ -36,6 +39,8 @@ const SCENARIOS: [Scenario; 9] = [
     ("dhcp", "address and name server from DHCP, the node by its name", paths::dhcp),
     ("ipv6", "IPv6 alone", paths::ipv6),
     ("link", "the cable is pulled, and plugged in elsewhere", paths::link),
+    ("config", "a wrong configuration stops the boot, and is named", broken::config),
+    ("flash", "a damaged flash costs the newest snapshot at most, and is told", broken::flash),
 ];
 
 /// Firmware in QEMU among real Tox programs.
@@ -64,13 +69,16 @@ struct Test {
     /// How long to flood, in seconds
     #[arg(long, default_value_t = 60)]
     flood: u64,
+    /// How many scenarios run at once
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    lanes: usize,
     /// Where to write the table, besides printing it
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
     /// Where to keep what the devices said
     #[arg(long, value_name = "FOLDER")]
     logs: Option<PathBuf>,
-    /// Only these scenarios, of: chat reset confirm idle flood nat dhcp ipv6 link
+    /// Only these scenarios, of: chat reset confirm idle flood nat dhcp ipv6 link config flash
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
 }
@@ -94,9 +102,9 @@ fn test(options: &Test) -> Outcome {
     bluering_tests::ensure(unknown.is_none(), || format!("no scenario is called {unknown:?}"))?;
     let mut figures = Figures::default();
     image::measure(&options.image, &mut figures)?;
-    let wanted =
-        SCENARIOS.iter().filter(|(name, ..)| options.only.is_empty() || options.only.iter().any(|o| o == name));
-    let failed: Vec<&str> = wanted.filter(|scenario| !run(scenario, options, &mut figures)).map(|s| s.0).collect();
+    let is_wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    let wanted: Vec<_> = SCENARIOS.iter().filter(|(name, ..)| is_wanted(name)).collect();
+    let failed = run_all(&wanted, options, &mut figures);
 
     let text = figures.table();
     println!("\n{text}");
@@ -112,6 +120,32 @@ fn test(options: &Test) -> Outcome {
     })?;
     println!("all passed");
     Ok(())
+}
+
+/// The names of those that failed. Several run at once when there are lanes for them: most of the time they wait.
+fn run_all(wanted: &[&'static Scenario], options: &Test, figures: &mut Figures) -> Vec<&'static str> {
+    let (next, image) = (AtomicUsize::new(0), figures.clone());
+    let (failed, measured) = (Mutex::new(Vec::new()), Mutex::new(figures));
+    let lane = || {
+        while let Some(scenario) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut own = image.clone();
+            if !run(scenario, options, &mut own) {
+                lock(&failed).push(scenario.0);
+            }
+            lock(&measured).extend(own);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..options.lanes.max(1) {
+            scope.spawn(lane);
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A scenario that panicked left whole figures behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether it passed. What the devices said is shown when it did not.

@@ -12,12 +12,13 @@ pub(crate) enum Figure {
     Flash,
     Message,
     Idle,
+    IdleMean,
     Online,
     Allocator,
 }
 
 impl Figure {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Ram,
         Self::Statics,
         Self::Stack,
@@ -25,6 +26,7 @@ impl Figure {
         Self::Flash,
         Self::Message,
         Self::Idle,
+        Self::IdleMean,
         Self::Online,
         Self::Allocator,
     ];
@@ -38,7 +40,8 @@ impl Figure {
             Self::Storage => ("- of the statics, core's storage", "KiB", Some(48.0)),
             Self::Flash => ("flash", "KiB", Some(256.0)),
             Self::Message => ("one message in, decrypted, answered", "k instructions", Some(250.0)),
-            Self::Idle => ("idle with 2 online friends", "k instructions/s", Some(250.0)),
+            Self::Idle => ("idle with 2 online friends, the quietest minute", "k instructions/s", Some(250.0)),
+            Self::IdleMean => ("- mean, with all that it relays for others", "k instructions/s", None),
             Self::Online => ("boot to friend online, warm state", "s", Some(3.0)),
             Self::Allocator => ("symbols of an allocator", "", Some(0.0)),
         }
@@ -52,13 +55,18 @@ impl Figure {
 }
 
 /// All that was measured.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Figures(Vec<(Figure, f64)>);
 
 impl Figures {
     /// Notes a value; of several the largest counts.
     pub(crate) fn add(&mut self, figure: Figure, value: f64) {
         self.0.push((figure, value));
+    }
+
+    /// Notes what others have measured.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// The largest value.

@@ -1,0 +1,123 @@
+//! What a TCP relay passes on between its clients, and what they cost in memory.
+//!
+//! "Of one core" is by the processor time of the relay's process. Senders pour as fast as the relay takes it, and what
+//! arrives is counted: data that the relay drops does not count.
+
+use bluering::HostSuite;
+use bluering_tests::Kind::{Ours, Real};
+use bluering_tests::bench::{Bench, title};
+use bluering_tests::crowd::{DATA_LEN, Line, pour, visitors};
+use bluering_tests::measure::{cpu_seconds, resident_bytes};
+use bluering_tests::table::Table;
+use bluering_tests::{Failure, Net, Node, Outcome};
+use chacha20::ChaCha20Rng;
+use rand_core::SeedableRng;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+const RUNS: usize = 3;
+const PAIRS: [usize; 2] = [1, 200];
+/// Clients that only are there.
+const CLIENTS: usize = 10_000;
+/// Tables for more, and as many clients as a process may have open files here: 20,000 is a usual hard limit.
+const ROOMY: usize = 100_000;
+const MOST: usize = 19_000;
+const MIB: f64 = 1024.0 * 1024.0;
+const ROWS: [&str; 5] = [
+    "one pair, MB/s",
+    "one pair, MB/s of one core",
+    "200 pairs, MB/s",
+    "200 pairs, MB/s of one core",
+    "memory with 10,000 clients, MiB",
+];
+
+fn main() -> ExitCode {
+    let bench = Bench::from_args();
+    let span = Duration::from_millis(if bench.quick { 500 } else { 3000 });
+    let mut samples = vec![vec![Vec::new(); 2]; ROWS.len()];
+    let mut sharded = vec![vec![Vec::new(); 2]; 4];
+    let mut roomy = vec![Vec::new(); 3];
+    for run in 0..bench.runs(RUNS) {
+        for (column, kind) in [Real, Ours].into_iter().enumerate() {
+            let what = format!("{}, run {run}", title(kind));
+            let start = |net: &Net| Node::start_relay(net, kind);
+            for (row, figure) in bench.take(&what, poured(start, span)).into_iter().flatten().enumerate() {
+                samples[row][column].push(figure);
+            }
+            let memory = memory(start, &[CLIENTS]);
+            samples[4][column].extend(bench.take(&what, memory).into_iter().flatten().skip(1));
+        }
+        for (column, workers) in ["1", "2"].into_iter().enumerate() {
+            let start = |net: &Net| Node::start_with_options(net, &["--workers", workers]);
+            let what = format!("{workers} workers, run {run}");
+            for (row, figure) in bench.take(&what, poured(start, span)).into_iter().flatten().enumerate() {
+                sharded[row][column].push(figure);
+            }
+        }
+        let start = |net: &Net| Node::start_with_options(net, &["--tcp-clients", &ROOMY.to_string()]);
+        for (row, figure) in
+            bench.take("a roomy relay", memory(start, &[CLIENTS, MOST])).into_iter().flatten().enumerate()
+        {
+            roomy[row].push(figure);
+        }
+    }
+    let heading = format!("Relay: packets of {DATA_LEN} bytes, memory");
+    print(&heading, &[title(Real), title(Ours)], &ROWS, &samples);
+    print("Relay: more threads", &["--workers 1", "--workers 2"], &ROWS[..4], &sharded);
+    let rows = [0, CLIENTS, MOST].map(|clients| format!("memory with {clients} clients, MiB"));
+    let roomy: Vec<_> = roomy.into_iter().map(|samples| vec![samples]).collect();
+    print(
+        &format!("Relay with room for {ROOMY} clients"),
+        &[title(Ours)],
+        &rows.each_ref().map(String::as_str),
+        &roomy,
+    );
+    bench.finish()
+}
+
+fn print(heading: &str, columns: &[&str], rows: &[&str], samples: &[Vec<Vec<f64>>]) {
+    let mut table = Table::new(heading, columns);
+    for (what, row) in rows.iter().zip(samples) {
+        table.row(what, row);
+    }
+    table.print();
+}
+
+/// For each number of pairs: MB per second, and per second of one core.
+fn poured(start: impl Fn(&Net) -> Outcome<Node>, span: Duration) -> Outcome<Vec<f64>> {
+    let net = Net::new()?;
+    let node = start(&net)?;
+    let (relay, pid) = (node.relay(), node.pid());
+    net.within(move || {
+        let (at, key) = relay.ok_or_else(|| Failure::new("a relay"))?;
+        let (suite, mut rng) = (HostSuite::new(), ChaCha20Rng::from_seed([7; 32]));
+        let mut figures = Vec::new();
+        for pairs in PAIRS {
+            let mut lines = (0..pairs).map(|_| Line::new(at, &key, &mut rng)).collect::<Outcome<Vec<_>>>()?;
+            pour(&mut lines, &suite, span / 5)?;
+            let (begin, before) = (Instant::now(), cpu_seconds(pid));
+            let megabytes = pour(&mut lines, &suite, span)? as f64 / 1e6;
+            figures.push(megabytes / begin.elapsed().as_secs_f64());
+            figures.push(megabytes / (cpu_seconds(pid) - before));
+        }
+        Ok(figures)
+    })
+}
+
+/// Memory in MiB with nobody there, and with so many clients.
+fn memory(start: impl Fn(&Net) -> Outcome<Node>, counts: &'static [usize]) -> Outcome<Vec<f64>> {
+    let net = Net::new()?;
+    let node = start(&net)?;
+    let (relay, pid) = (node.relay(), node.pid());
+    net.within(move || {
+        let (at, key) = relay.ok_or_else(|| Failure::new("a relay"))?;
+        let (suite, mut rng) = (HostSuite::new(), ChaCha20Rng::from_seed([7; 32]));
+        let mut figures = vec![resident_bytes(pid) as f64 / MIB];
+        let mut there = Vec::new();
+        for count in counts {
+            there.extend(visitors(count - there.len(), at, &key, &suite, &mut rng)?);
+            figures.push(resident_bytes(pid) as f64 / MIB);
+        }
+        Ok(figures)
+    })
+}
