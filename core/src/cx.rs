@@ -2,6 +2,7 @@
 
 use crate::budget::{Budget, Standing};
 use crate::crypto::{MAC_LEN, Nonce, Nospam, PublicKey, SecretKey, SharedKey, Suite};
+use crate::stats::count;
 use crate::storage::{Blocks, Keys, Need, Whose};
 use crate::time::{Instant, UnixTime};
 use crate::{DropReason, Endpoint, Stats};
@@ -18,6 +19,8 @@ pub trait Env {
     const SERVES: bool = true;
     /// Whether the node uses TCP relays. Without, all that belongs to them is dead code.
     const RELAYS: bool = true;
+    /// Whether there is LAN discovery at all, for whoever configures it; likewise.
+    const LAN_DISCOVERY: bool = true;
 }
 
 /// The values behind an [`Env`].
@@ -109,10 +112,10 @@ impl<E: Env> Cx<'_, '_, E> {
     /// Whether somebody at `from` may make us agree on a key: the token for it is taken.
     pub(crate) fn admit(&mut self, from: Endpoint, standing: impl FnOnce() -> Standing) -> Result<(), DropReason> {
         if self.budget.take(self.now, from, standing) {
-            self.stats.agreements_granted += 1;
+            count(&mut self.stats.agreements_granted);
             Ok(())
         } else {
-            self.stats.agreements_refused += 1;
+            count(&mut self.stats.agreements_refused);
             Err(DropReason::RateLimited)
         }
     }

@@ -75,9 +75,9 @@ pub struct Stats {
     /// Box keys and session keys agreed upon, cached or not: X25519 is what costs time.
     pub keys_computed: u64,
     /// Key agreements that others made us compute, within the [budget](crate::Limits::agreements).
-    pub agreements_granted: u64,
+    pub agreements_granted: u32,
     /// Key agreements that the budget had nothing left for.
-    pub agreements_refused: u64,
+    pub agreements_refused: u32,
     /// Announcements of others that gave their place to one nearer to our DHT key.
     pub announces_evicted: u32,
     /// Announcements that were not stored: the table is full of nearer ones.
@@ -116,14 +116,14 @@ impl Stats {
             (&mut self.datagrams_out, other.datagrams_out),
             (&mut self.replied, other.replied),
             (&mut self.keys_computed, other.keys_computed),
-            (&mut self.agreements_granted, other.agreements_granted),
-            (&mut self.agreements_refused, other.agreements_refused),
             (&mut self.packets_resent, other.packets_resent),
             (&mut self.sends_refused, other.sends_refused),
         ] {
             *all += more;
         }
         for (all, more) in [
+            (&mut self.agreements_granted, other.agreements_granted),
+            (&mut self.agreements_refused, other.agreements_refused),
             (&mut self.announces_evicted, other.announces_evicted),
             (&mut self.announces_refused, other.announces_refused),
             (&mut self.cookies_refused, other.cookies_refused),

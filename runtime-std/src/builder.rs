@@ -205,8 +205,8 @@ impl Builder {
         self
     }
 
-    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other than
-    /// Linux one receives, whatever is said here.
+    /// How many threads receive datagrams, and how many serve clients of the relay (default: one). On systems other
+    /// than Linux one receives, whatever is said here.
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count.clamp(1, WORKERS_MAX);
@@ -254,7 +254,8 @@ impl Builder {
         let (dht_key, public_key) = (node.dht_key(), node.tox_id().public_key);
         let (relay, relay_view) = relay.unzip();
         let post = Post::new(jobs.downgrade());
-        let (places, workers) = self.hire(&mut node, clock, sockets)?;
+        let places = self.hire(&mut node, clock, sockets)?;
+        let workers = places.iter().map(|(worker, _)| worker.clone()).collect();
         let door = relay.as_ref().map(|relay: &RelayGate| &relay.door);
         let hired = (!places.is_empty()).then(|| Workers::start(places, post, door, clock)).transpose();
         let hired = hired.map_err(StartError::Thread)?;
@@ -290,14 +291,12 @@ impl Builder {
         node: &mut Node<'static, HostEnv>,
         clock: Clock,
         sockets: Vec<UdpPort>,
-    ) -> Result<(Vec<(Worker, UdpPort)>, Vec<Worker>), StartError> {
-        let mut places = Vec::new();
-        for socket in sockets {
+    ) -> Result<Vec<(Worker, UdpPort)>, StartError> {
+        let place = |socket| {
             let parts = HostEnv::parts().map_err(StartError::Random)?;
-            places.push((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket));
-        }
-        let workers = places.iter().map(|(worker, _)| worker.clone()).collect();
-        Ok((places, workers))
+            Ok((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket))
+        };
+        sockets.into_iter().map(place).collect()
     }
 
     /// The relay's key is the node's DHT key, so that is decided here.

@@ -82,11 +82,13 @@ fn serve(start: impl FnOnce(&Net) -> Outcome<Node>, span: Duration) -> Outcome<V
     let pid = node.pid();
     let rates = net.within(move || {
         let (suite, mut rng) = (HostSuite::new(), ChaCha20Rng::from_seed([7; 32]));
-        let askers = Asker::crowd(NEW_KEYS, &key, &suite, &mut rng);
+        // Of its own for each kind of request: nobody's key is left over from before.
+        let askers = Asker::crowd(2 * NEW_KEYS, &key, &suite, &mut rng);
         let load = Load::new(*at.ip(), at)?;
         let mut rates = Vec::new();
         for (_, ask, keys) in ROWS {
-            let packets = load.packets(ask, &askers[..keys], &suite, &mut rng)?;
+            let first = if ask == Ask::Hop { 0 } else { NEW_KEYS };
+            let packets = load.packets(ask, &askers[first..first + keys], &suite, &mut rng)?;
             load.run(&packets, span / 5)?;
             let (start, before) = (Instant::now(), cpu_seconds(pid));
             let answered = load.run(&packets, span)? as f64;

@@ -8,6 +8,7 @@ use bluering_core::crypto::{MAC_LEN, NONCE_LEN, Nonce, PUBLIC_KEY_LEN, PublicKey
 use bluering_core::wire::onion::path::{LAYER_ADDR_AT, LAYER_BOX_AT, RETURN_1, RETURN_3};
 use bluering_core::wire::onion::{ANNOUNCE_REQUEST_LEN, AnnounceRequest, ONION_ADDR_LEN, emit_addr};
 use bluering_core::wire::{Writer, kind};
+use core::cell::Cell;
 use core::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -62,6 +63,8 @@ impl Asker {
 pub struct Load {
     sockets: Vec<UdpSocket>,
     node: SockaddrIn,
+    /// Which packet is next: over the end of a run, so that none comes again sooner than all others.
+    next: Cell<usize>,
 }
 
 impl Load {
@@ -76,7 +79,7 @@ impl Load {
             // As much as the system allows.
             let _ = setsockopt(socket, sockopt::RcvBuf, &(4 << 20));
         }
-        Ok(Self { sockets, node: node.into() })
+        Ok(Self { sockets, node: node.into(), next: Cell::new(0) })
     }
 
     /// One packet of each asker, ready to be sent.
@@ -103,13 +106,14 @@ impl Load {
     /// # Errors
     /// When nothing is answered.
     pub fn run(&self, packets: &[Vec<u8>], span: Duration) -> Outcome<u64> {
-        let (start, mut answered, mut waiting, mut next) = (Instant::now(), 0, 0, 0);
+        let (start, mut answered, mut waiting) = (Instant::now(), 0, 0);
         let mut buffers = vec![[0; 2048]; AT_ONCE];
         while start.elapsed() < span {
             for socket in &self.sockets {
+                let next = self.next.get() % packets.len();
                 let count = AT_ONCE.min(WINDOW - waiting).min(packets.len() - next);
                 waiting += self.send(socket, &packets[next..next + count])?;
-                next = (next + count) % packets.len();
+                self.next.set(next + count);
             }
             let before = answered;
             for socket in &self.sockets {

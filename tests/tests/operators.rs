@@ -99,13 +99,11 @@ fn promtool_accepts_the_metrics() -> Outcome {
     ensure(output.status.success() && said.is_empty(), || String::from_utf8_lossy(&said).into_owned())
 }
 
+/// Where packets are sent from, and the packets.
+type Asking = (Load, Vec<Vec<u8>>);
+
 /// What asks a node from inside of a network: a new key in each packet.
-fn askers(
-    node: &Node,
-    from: &Net,
-    ask: Ask,
-    count: usize,
-) -> Outcome<impl FnOnce() -> Outcome<(Load, Vec<Vec<u8>>)> + use<>> {
+fn askers(node: &Node, from: &Net, ask: Ask, count: usize) -> Outcome<impl FnOnce() -> Outcome<Asking> + use<>> {
     let (SocketAddr::V4(at), std::net::IpAddr::V4(from)) = (node.endpoint(), from.address()) else {
         return Err(Failure::new("IPv4"));
     };
@@ -122,25 +120,26 @@ fn askers(
 /// One prefix asks with new keys, more often than it may; who comes from elsewhere, and is just as unknown, is served.
 #[test]
 fn a_flood_from_one_prefix_starves_nobody() -> Outcome {
-    const FLOOD: u32 = 20_000;
+    const FLOOD: u32 = 2000;
     let internet = Internet::new()?;
     let [home, flooder, other] =
         [internet.host([203, 0, 113, 5])?, internet.host([198, 51, 100, 6])?, internet.host([192, 0, 2, 7])?];
     let (folder, (port, metrics)) = (TempDir::new()?, (home.port(), home.port()));
     let file = folder.file("node.toml");
     let text = format!(
-        "udp = \"{}:{port}\"\nkeys = \"{}\"\nmetrics = \"127.0.0.1:{metrics}\"\n",
+        "udp = \"{}:{port}\"\nkeys = \"{}\"\nmetrics = \"127.0.0.1:{metrics}\"\n\
+         agreements = 1000\n",
         home.address(),
         folder.file("keys")
     );
     std::fs::write(&file, text)?;
     let node = Node::start_with_config(&home, Kind::Ours, &file, port)?;
-    let flood = askers(&node, &flooder, Ask::Announce, 60_000)?;
+    let flood = askers(&node, &flooder, Ask::Announce, 20_000)?;
     let few = askers(&node, &other, Ask::Announce, 200)?;
     let flooding = std::thread::spawn(move || {
         flooder.within(move || {
             let (load, packets) = flood()?;
-            load.pace(&packets, FLOOD, Duration::from_secs(4))
+            load.pace(&packets, FLOOD, Duration::from_secs(8))
         })
     });
     // It has begun when something is refused.

@@ -139,3 +139,105 @@ impl<E: Env> core::fmt::Debug for Shard<E> {
         f.debug_struct("Shard").field("stats", &self.shared.stats).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{MAC_LEN, Nacl, Nonce, Nospam, SecretKey, Suite};
+    use crate::cx::test_env::TestEnv;
+    use crate::wire::Writer;
+    use crate::wire::onion::path::{LAYER_ADDR_AT, LAYER_BOX_AT, RETURN_1, RETURN_2};
+    use crate::wire::onion::{AnnounceRequest, ONION_ADDR_LEN, emit_addr};
+    use crate::{Config, DATAGRAM_MAX, Endpoint, Limits, Storage};
+    use core::time::Duration;
+    use rand_core::SeedableRng;
+
+    const START: Instant = Instant::from_secs(1);
+    const CLIENT: Endpoint = Endpoint::v4([11, 0, 0, 1], 1000);
+    const NEXT: Endpoint = Endpoint::v4([12, 0, 0, 2], 2000);
+
+    fn parts(seed: u8) -> Parts<TestEnv> {
+        Parts { rng: chacha20::ChaCha12Rng::from_seed([seed; 32]), suite: Nacl }
+    }
+
+    fn node(agreements: u32) -> (Node<'static, TestEnv>, Shard<TestEnv>) {
+        let config = Config::new(SecretKey::from_bytes([1; 32]), Nospam([0; 4]));
+        let limits = Limits { announces: 8, agreements, ..Limits::MICRO };
+        let mut node = Node::new(config, Storage::heap(&limits), parts(1), START).unwrap();
+        let shard = node.shard(START, 16, parts(2));
+        (node, shard)
+    }
+
+    /// Writes `kind | nonce | key | box` of somebody whose secret key this is; what is in the box stands there already.
+    fn seal(node: &Node<'_, TestEnv>, who: u8, kind: u8, buf: &mut [u8], box_end: usize) {
+        let (secret, nonce) = (SecretKey::from_bytes([who; 32]), Nonce([who; NONCE_LEN]));
+        let key = Nacl.agree(&secret, &node.dht_key()).unwrap();
+        Writer::new(buf).u8(kind).bytes(&nonce.0).bytes(&secret.public_key().0);
+        Nacl.seal(&key, &nonce, &mut buf[LAYER_BOX_AT..box_end]);
+    }
+
+    fn handle(shard: &mut Shard<TestEnv>, now: Instant, buf: &mut [u8; DATAGRAM_MAX], len: usize) -> Sorted {
+        shard.handle_datagram(now, &mut Frame::new(buf, len, CLIENT))
+    }
+
+    fn announce(node: &Node<'_, TestEnv>, who: u8, buf: &mut [u8; DATAGRAM_MAX]) -> usize {
+        let [search, data_key] = [PublicKey([3; 32]), PublicKey::ZERO];
+        let request = AnnounceRequest { ping_id: [0; 32], search, data_key, sendback: [7; 8] };
+        request.emit(&mut Writer::new(&mut buf[LAYER_BOX_AT + MAC_LEN..]));
+        seal(node, who, kind::ANNOUNCE_REQUEST, buf, ANNOUNCE_REQUEST_LEN);
+        ANNOUNCE_REQUEST_LEN + RETURN_3
+    }
+
+    /// What the one has sealed the other opens, however long they have run.
+    #[test]
+    fn a_packet_comes_back_by_another_thread() {
+        let (mut node, mut shard) = node(1000);
+        for hours in [0, 1, 3, 9, 10, 30] {
+            let (now, mut buf) = (START + Duration::from_secs(hours * 3600), [9; DATAGRAM_MAX]);
+            emit_addr(NEXT, &mut Writer::new(&mut buf[LAYER_ADDR_AT..]));
+            let box_end = LAYER_ADDR_AT + ONION_ADDR_LEN + 100;
+            seal(&node, 5, kind::ONION_REQUEST_1, &mut buf, box_end);
+            let Sorted::Done(Disposition::Reply { to, len }) = handle(&mut shard, now, &mut buf, box_end + RETURN_1)
+            else {
+                panic!("carried on")
+            };
+            assert_eq!((to, buf[0]), (NEXT, kind::ONION_REQUEST_2));
+            let back = buf[len - RETURN_2..len].to_vec();
+            let mut buf = [0; DATAGRAM_MAX];
+            Writer::new(&mut buf).u8(kind::ONION_RESPONSE_2).bytes(&back).u8(kind::ANNOUNCE_RESPONSE);
+            let answer = Frame::new(&mut buf, 1 + RETURN_2 + 50, NEXT);
+            let Disposition::Reply { to, .. } = node.handle_datagram(now, &mut { answer }) else { panic!("{hours}") };
+            assert_eq!(to, CLIENT);
+        }
+        assert_eq!((shard.stats().replied, shard.stats().keys_computed, node.stats().keys_computed), (6, 1, 0));
+    }
+
+    #[test]
+    fn the_node_need_not_agree_again() {
+        let (mut node, mut shard) = node(1000);
+        let mut buf = [0; DATAGRAM_MAX];
+        let len = announce(&node, 6, &mut buf);
+        let Sorted::ForNode(Some(key)) = handle(&mut shard, START, &mut buf, len) else { panic!("with its key") };
+        node.learn_key(key);
+        let answered = node.handle_datagram(START, &mut Frame::new(&mut buf, len, CLIENT));
+        assert!(matches!(answered, Disposition::Reply { to, .. } if to == CLIENT));
+        assert_eq!((shard.stats().keys_computed, node.stats().keys_computed), (1, 0));
+        for kind in [kind::CRYPTO_DATA, kind::DHT_REQUEST, kind::BOOTSTRAP_INFO, kind::PING_REQUEST] {
+            buf[0] = kind;
+            assert!(matches!(handle(&mut shard, START, &mut buf, 40), Sorted::ForNode(None)), "{kind}");
+        }
+        assert!(matches!(handle(&mut shard, START, &mut buf, 0), Sorted::ForNode(None)));
+    }
+
+    #[test]
+    fn whom_a_shard_has_nothing_left_for_the_node_may_know() {
+        let (node, mut shard) = node(8);
+        let mut with_key = 0;
+        for who in 10..30 {
+            let mut buf = [0; DATAGRAM_MAX];
+            let len = announce(&node, who, &mut buf);
+            with_key += u32::from(matches!(handle(&mut shard, START, &mut buf, len), Sorted::ForNode(Some(_))));
+        }
+        assert_eq!((with_key, shard.stats().agreements_granted, shard.stats().agreements_refused), (2, 2, 18));
+    }
+}

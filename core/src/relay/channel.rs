@@ -248,6 +248,25 @@ mod tests {
         assert_eq!(client.open(&Nacl, &mut buf[..len]), Received::Broken);
     }
 
+    #[test]
+    fn frames_that_were_left_open_are_sealed_together() {
+        let (mut client, mut relay) = pair(3);
+        let mut bytes = std::vec![0; 3 * (FRAME_TEXT + 5)];
+        for (i, frame) in bytes.chunks_exact_mut(FRAME_TEXT + 5).enumerate() {
+            frame[FRAME_TEXT..].fill(i as u8);
+            leave_open(frame, FRAME_TEXT + 5);
+        }
+        let plain = bytes.clone();
+        relay.seal_all(&Nacl, &mut bytes);
+        let mut left = &mut bytes[..];
+        for i in 0..3 {
+            let Received::Frame { used, text } = client.open(&Nacl, left) else { panic!("frame {i}") };
+            assert_eq!(text, [i; 5]);
+            left = &mut left[used..];
+        }
+        assert!(left.is_empty() && plain != bytes);
+    }
+
     quickcheck! {
         /// Both directions carry anything of any length, each with its own nonces.
         fn both_ways(seed: u64, packets: Vec<(bool, Vec<u8>)>) -> bool {

@@ -1,7 +1,7 @@
 //! What the relay's threads share: the server behind a lock, and a mailbox for each of them.
 //!
-//! Every connection belongs to one thread, which has its socket and its channel. The server, which knows who speaks with
-//! whom, is one for all; it is locked only while packets are passed from queue to queue. Whoever has it sorts what
+//! Every connection belongs to one thread, which has its socket and its channel. The server, which knows who speaks
+//! with whom, is one for all; it is locked only while packets are passed from queue to queue. Whoever has it sorts what
 //! follows from his call: what concerns connections of other threads goes into their mailboxes.
 
 use super::RelayReport;

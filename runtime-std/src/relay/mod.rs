@@ -1,8 +1,8 @@
 //! The TCP relay, on threads of its own beside the node's.
 //!
-//! Relay and node hardly speak with each other. What the relay sends to nodes goes out of the node's UDP socket directly; what
-//! comes back is told apart by the runner, without opening it, and laid into the relay's [`Inbox`](inbox::Inbox).
-//! Its own threads share the [`Hub`].
+//! Relay and node hardly speak with each other. What the relay sends to nodes goes out of the node's UDP socket
+//! directly; what comes back is told apart by the runner, without opening it, and laid into the relay's
+//! [`Inbox`](inbox::Inbox). Its own threads share the [`Hub`].
 
 mod hub;
 mod inbox;

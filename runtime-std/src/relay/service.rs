@@ -134,7 +134,7 @@ impl Service {
         if !self.busy.is_empty() || !self.waiting.is_empty() {
             return Some(Duration::ZERO);
         }
-        // What the other threads do in the meantime is due later: every span of the server is as long as this or longer.
+        // What the other threads do in the meantime is due later: each span of the server is as long as this or longer.
         let deadline = if self.is_first() { self.hub.poll_timeout() } else { None };
         let timer = deadline.and_then(|deadline| self.clock.to_host(deadline.at));
         let first = timer.into_iter().chain(self.accept_at).min()?;

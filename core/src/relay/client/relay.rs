@@ -179,7 +179,11 @@ impl Relay {
         if self.ping != ping || ping == 0 {
             return false;
         }
-        (self.ping, self.fails, self.until) = (0, 0, now + PING_EVERY);
+        (self.ping, self.until) = (0, now + PING_EVERY);
+        // One that closes again after the first answer is not soon tried again.
+        if now.reached(self.up_since, PING_EVERY) {
+            self.fails = 0;
+        }
         !core::mem::replace(&mut self.worked, true)
     }
 

@@ -12,8 +12,8 @@ use crate::relay::server::conns::State;
 use crate::time::Instant;
 
 impl<E: Env> RelayServer<'_, E> {
-    /// From now on the adapter has the channels: [`handle_stream`](Self::handle_stream) takes frames that were opened in
-    /// place, and [`poll_stream`](Self::poll_stream) writes frames that are not sealed
+    /// From now on the adapter has the channels: [`handle_stream`](Self::handle_stream) takes frames that were opened
+    /// in place, and [`poll_stream`](Self::poll_stream) writes frames that are not sealed
     /// ([`leave_open`](crate::relay::channel::leave_open)). To be called before the first connection.
     #[must_use]
     pub fn with_channels_outside(self) -> Self {

@@ -104,6 +104,7 @@ impl Said {
             lan_discovery: Some(self.lan_discovery.unwrap_or_else(lan_discovery)),
             tcp_clients: None,
             workers: None,
+            agreements: None,
             metrics: None,
             pid_file: self.pid_file,
         }

@@ -98,11 +98,15 @@ fn counters(page: &mut Page, Vitals { stats, .. }: &Vitals) {
     for (name, help, count) in [
         ("bluering_datagrams_answered_total", "Datagrams that were answered at once.", stats.replied),
         ("bluering_key_agreements_total", "Keys agreed upon, which is what costs time.", stats.keys_computed),
-        ("bluering_budget_granted_total", "Key agreements for others, within the budget.", stats.agreements_granted),
+        (
+            "bluering_budget_granted_total",
+            "Key agreements for others, within the budget.",
+            stats.agreements_granted.into(),
+        ),
         (
             "bluering_budget_refused_total",
             "Key agreements for others that the budget did not allow.",
-            stats.agreements_refused,
+            stats.agreements_refused.into(),
         ),
         (
             "bluering_announces_evicted_total",

@@ -141,7 +141,11 @@ async fn open(
         Some(at) => Some(TcpListener::bind(at.value).await.map_err(|error| failed(at.wrong(error)))?),
         None => None,
     };
-    let mut builder = Builder::new().listen(udp.value).dht_secret_key(secret).limits(Limits::SERVER);
+    let mut limits = Limits::SERVER;
+    if let Some(agreements) = &settings.agreements {
+        limits.agreements = u32::try_from(agreements.value.0).unwrap_or(u32::MAX);
+    }
+    let mut builder = Builder::new().listen(udp.value).dht_secret_key(secret).limits(limits);
     builder = builder.lan_discovery(settings.lan_discovery.as_ref().is_some_and(|given| given.value));
     if let Some(workers) = &settings.workers {
         builder = builder.workers(workers.value.0);

@@ -46,6 +46,10 @@ pub(in crate::cli) struct Options {
     /// Threads that receive datagrams, and as many for the clients of the TCP relay [default: 1]
     #[arg(long, value_name = "COUNT")]
     workers: Option<Count>,
+    /// Key agreements that others can make each thread compute, in a second and at once: half of it for strangers, a
+    /// quarter for one address prefix [default: 50000]
+    #[arg(long, value_name = "COUNT")]
+    agreements: Option<Count>,
     /// Write the process id here while the node runs
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
@@ -93,6 +97,7 @@ impl Options {
             metrics: self.metrics.map(|at| given("metrics", at)),
             tcp_clients: self.tcp_clients.map(|count| given("tcp-clients", count)),
             workers: self.workers.map(|count| given("workers", count)),
+            agreements: self.agreements.map(|count| given("agreements", count)),
             pid_file: self.pid_file.map(|path| given_path("pid-file", path)),
         }
     }

@@ -35,6 +35,7 @@ pub(super) struct Settings {
     pub(super) tcp: Vec<Given<SocketAddr>>,
     pub(super) tcp_clients: Option<Given<Count>>,
     pub(super) workers: Option<Given<Count>>,
+    pub(super) agreements: Option<Given<Count>>,
     pub(super) keys: Option<Given<PathBuf>>,
     /// An inner `None` answers no bootstrap info requests.
     pub(super) motd: Option<Given<Option<String>>>,
@@ -100,6 +101,7 @@ impl Settings {
             tcp: if self.tcp.is_empty() { other.tcp } else { self.tcp },
             tcp_clients: self.tcp_clients.or(other.tcp_clients),
             workers: self.workers.or(other.workers),
+            agreements: self.agreements.or(other.agreements),
             keys: self.keys.or(other.keys),
             motd: self.motd.or(other.motd),
             bootstrap: if self.bootstrap.is_empty() { other.bootstrap } else { self.bootstrap },

@@ -9,8 +9,19 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// All names, in the order of the documentation.
-pub(super) const NAMES: [&str; 10] =
-    ["udp", "tcp", "tcp-clients", "keys", "motd", "bootstrap", "lan-discovery", "metrics", "workers", "pid-file"];
+pub(super) const NAMES: [&str; 11] = [
+    "udp",
+    "tcp",
+    "tcp-clients",
+    "keys",
+    "motd",
+    "bootstrap",
+    "lan-discovery",
+    "metrics",
+    "workers",
+    "agreements",
+    "pid-file",
+];
 
 /// Reads a file's text; all that is wrong with it, one line each.
 pub(super) fn read(file: &Arc<str>, text: &str) -> Result<Settings, Vec<String>> {
@@ -47,6 +58,7 @@ impl Reader<'_> {
             "tcp" => settings.tcp = self.all(key, value, "an address such as \"[::]:33445\""),
             "tcp-clients" => settings.tcp_clients = self.count(key, value),
             "workers" => settings.workers = self.count(key, value),
+            "agreements" => settings.agreements = self.count(key, value),
             "keys" => settings.keys = self.parsed(key, value, "a path", |path| path),
             "motd" => settings.motd = self.parsed(key, value, "a text", Some),
             "bootstrap" => settings.bootstrap = self.all::<BootstrapNode>(key, value, "HOST:PORT:PUBLICKEY"),

@@ -1,6 +1,7 @@
 //! Bytes come in any pieces, and slots are used again.
 
 use super::*;
+use crate::relay::channel::{leave_open, opened};
 use quickcheck::quickcheck;
 
 /// What a client says in this test: a valid conversation with one misuse at the end, perhaps.
@@ -48,12 +49,45 @@ fn seen(steps: &[u8], cuts: &[u8]) -> (Vec<Packet>, Option<CloseReason>, RelaySt
     give(&mut relay, &bytes);
     let mut heard = relay.hear(&mut client);
     // Of several equal requests, or pings, that came together only the last is answered, and none that was taken back.
+    comparable(&mut heard);
+    let mut stats = relay.server.stats().clone();
+    stats.frames_out = 0;
+    (heard, relay.why_closed(id), stats)
+}
+
+fn comparable(heard: &mut Vec<Packet>) {
     heard.retain(|text| {
         let packet = RelayPacket::parse(text);
         !matches!(packet, Some(RelayPacket::Pong(_) | RelayPacket::RoutingResponse { id: 17, .. }))
     });
     heard.sort();
     heard.dedup();
+}
+
+/// The same, all at once, of a relay whose adapter has the channel.
+fn seen_outside(steps: &[u8]) -> (Vec<Packet>, Option<CloseReason>, RelayStats) {
+    let mut relay = Relay::new();
+    relay.server.outside = true;
+    let (id, key) = (relay.open(1), SecretKey::from_bytes([3; 32]).public_key());
+    assert!(relay.server.welcomes(&key) && relay.server.greeted(relay.now, id, key));
+    assert!(!relay.server.greeted(relay.now, id, key), "once");
+    let mut frames = Vec::new();
+    for text in conversation(steps) {
+        let at = frames.len();
+        frames.extend_from_slice(&[0; FRAME_TEXT]);
+        frames.extend_from_slice(&text);
+        let len = frames.len() - at;
+        leave_open(&mut frames[at..], len);
+    }
+    relay.give(id, &frames);
+    let (mut sent, mut heard) = (relay.sent.remove(&id.index()).unwrap_or_default(), Vec::new());
+    let mut left = &mut sent[..];
+    while let Received::Frame { used, .. } = opened(left) {
+        heard.push(left[FRAME_TEXT..used].to_vec());
+        left = &mut left[used..];
+    }
+    assert!(left.is_empty());
+    comparable(&mut heard);
     let mut stats = relay.server.stats().clone();
     stats.frames_out = 0;
     (heard, relay.why_closed(id), stats)
@@ -64,6 +98,11 @@ quickcheck! {
         let steps = &steps[..steps.len().min(20)];
         let whole = seen(steps, &[]);
         seen(steps, &[0]) == whole && (cuts.is_empty() || seen(steps, &cuts) == whole)
+    }
+
+    fn who_has_the_channel_changes_nothing(steps: Vec<u8>) -> bool {
+        let steps = &steps[..steps.len().min(20)];
+        seen_outside(steps) == seen(steps, &[])
     }
 
     /// Noise instead of a handshake, or behind a good one, never does harm and always ends the connection in time.
@@ -97,6 +136,23 @@ fn a_stale_id_finds_nobody() {
     assert_eq!((relay.server.client(first.id), relay.server.client(second.id)), (None, Some(second.key)));
     relay.say(&mut second, &RelayPacket::Ping(2));
     assert_eq!(relay.hear(&mut second), [packet(&RelayPacket::Pong(2))]);
+}
+
+#[test]
+fn an_adapter_refuses_whom_it_cannot_open() {
+    let mut relay = Relay::new();
+    relay.server.outside = true;
+    let (greeting, open) = (relay.open(1), relay.open(2));
+    let key = PublicKey([5; 32]);
+    assert!(relay.server.greeted(relay.now, open, key));
+    // Bytes before the handshake are not for the server.
+    relay.give(greeting, &[1; 200]);
+    relay.server.refuse(relay.now, greeting, CloseReason::BadHandshake);
+    relay.server.refuse(relay.now, open, CloseReason::BadFrame);
+    relay.drain();
+    let reasons = [greeting, open].map(|id| relay.why_closed(id));
+    assert_eq!(reasons, [Some(CloseReason::BadHandshake), Some(CloseReason::BadFrame)]);
+    assert!(!relay.server.greeted(relay.now, open, key) && relay.is_clean());
 }
 
 #[test]
