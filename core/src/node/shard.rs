@@ -168,6 +168,8 @@ mod tests {
             info: None,
             lan_discovery: false,
             udp: true,
+            proxy: None,
+            hole_punching: false,
         };
         let limits = Limits { announces: 8, agreements, ..Limits::MICRO };
         let mut node = Node::new(config, Storage::heap(&limits), parts(1), START).unwrap();
