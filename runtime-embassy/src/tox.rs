@@ -31,6 +31,7 @@ impl Env for DeviceEnv {
     /// There is no room for them.
     const RELAYS: bool = false;
     const SERVES: bool = false;
+    const LAN_DISCOVERY: bool = false;
 }
 
 /// The node, and who is to be woken. It is borrowed for the length of a call, never across an `await`.

@@ -292,12 +292,11 @@ impl Builder {
         clock: Clock,
         sockets: Vec<UdpPort>,
     ) -> Result<Vec<(Worker, UdpPort)>, StartError> {
-        let mut places = Vec::new();
-        for socket in sockets {
+        let place = |socket| {
             let parts = HostEnv::parts().map_err(StartError::Random)?;
-            places.push((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket));
-        }
-        Ok(places)
+            Ok((Worker::new(node.shard(clock.now(), self.limits.keys, parts)), socket))
+        };
+        sockets.into_iter().map(place).collect()
     }
 
     /// The relay's key is the node's DHT key, so that is decided here.

@@ -256,14 +256,14 @@ const IN_PROGRESS: i32 = nix::errno::Errno::EINPROGRESS as i32;
 const IN_PROGRESS: i32 = 36;
 
 fn end_of(error: &io::Error) -> StreamEnd {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => StreamEnd::Refused,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
-            StreamEnd::Unreachable
-        }
-        ErrorKind::TimedOut => StreamEnd::TimedOut,
-        _ => StreamEnd::Ended,
+    const NO_WAY: [ErrorKind; 3] =
+        [ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable, ErrorKind::AddrNotAvailable];
+    let kind = error.kind();
+    if NO_WAY.contains(&kind) {
+        return StreamEnd::Unreachable;
     }
+    let known = [(ErrorKind::ConnectionRefused, StreamEnd::Refused), (ErrorKind::TimedOut, StreamEnd::TimedOut)];
+    known.into_iter().find(|(of, _)| *of == kind).map_or(StreamEnd::Ended, |(_, end)| end)
 }
 
 /// How many bytes the kernel takes.

@@ -88,14 +88,14 @@ fn loops_of_forwarders_end() {
         let _ = world.inject(hosts[0], from, &circle(CHAIN_MAX));
         let data = &circle(CHAIN_MAX);
         let forged = written(|w| Forwarded { kind: kind::FORWARDING, sendback, data }.emit(w));
-        let _ = world.inject(hosts[1], from, &forged);
+        let _ = world.inject(hosts[0], from, &forged);
         injected += 2;
         world.run_for(MILLI);
     }
     world.run_for(Duration::from_secs(2));
     let flights = flights(&mut world);
-    let limited = hosts.map(|host| world.node(host).stats().dropped(DropReason::RateLimited));
-    assert!(limited[0] > 0 && limited[1] > 0, "{limited:?}");
+    let limited = world.node(hosts[0]).stats().dropped(DropReason::RateLimited);
+    assert!(limited > 2000, "{limited}");
     // In two seconds each of the two passes on 256 at once and one in 4 ms.
     assert!(flights.len() <= 2 * (256 + 2500 / 4), "{} follow from {injected}", flights.len());
     assert!(flights.iter().all(|(_, _, len)| *len <= circle(CHAIN_MAX).len() + 40), "packets grow");

@@ -107,7 +107,7 @@ impl Node {
     pub fn start_after(first: &Self, net: &Net, kind: Kind) -> Outcome<Self> {
         match kind {
             Kind::Real => Self::start_real(net, None, Some(first)),
-            Kind::Ours => Self::start_ours(net, None, Some(first)),
+            Kind::Ours => Self::start_ours(net, None, Some(first), &[]),
         }
     }
 

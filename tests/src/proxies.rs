@@ -7,6 +7,8 @@ use bluering_core::Endpoint;
 use bluering_core::relay::proxy::{OUTPUT_MAX, Proxy, ProxyClient, ProxyKind, ProxyState, ProxyTrouble, Target};
 use core::net::IpAddr;
 use core::time::Duration;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -164,15 +166,22 @@ impl ProxyServer {
 }
 
 impl Drop for ProxyServer {
-    /// Asks it to end, for dante has children that would listen a little longer than itself.
+    /// Ends it and its children: those of dante serve open streams to their end, and listen, after dante itself has
+    /// ended.
     fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.process.0.id().cast_signed());
-        // It has ended already, or is ended after this.
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let pid = self.process.0.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children: Vec<i32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+        let tell = |pid, signal| {
+            // Whoever cannot be told has ended already.
+            let _ = kill(Pid::from_raw(pid), signal);
+        };
+        tell(pid.cast_signed(), Signal::SIGTERM);
         let start = Instant::now();
         while matches!(self.process.0.try_wait(), Ok(None)) && start.elapsed() < STOP_TIMEOUT {
             thread::sleep(Duration::from_millis(5));
         }
+        children.into_iter().for_each(|child| tell(child, Signal::SIGKILL));
     }
 }
 

@@ -7,19 +7,19 @@ use core::net::IpAddr;
 /// Neighbour discovery and multicast memberships are the kernel's own talk; no program asks for them.
 const RULES: &str = "
 table inet watch {
-    counter proxy {}
-    counter dns {}
-    counter udp {}
-    counter tcp {}
-    counter other {}
+    counter to_proxy {}
+    counter to_dns {}
+    counter to_udp {}
+    counter to_tcp {}
+    counter to_other {}
     chain out {
         type filter hook output priority 0
-        FAMILY daddr ADDRESS tcp dport PORT counter name proxy accept
+        FAMILY daddr ADDRESS tcp dport PORT counter name to_proxy accept
         icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept
-        meta l4proto { tcp, udp } th dport 53 counter name dns accept
-        meta l4proto udp counter name udp accept
-        meta l4proto tcp counter name tcp accept
-        counter name other
+        meta l4proto { tcp, udp } th dport 53 counter name to_dns accept
+        meta l4proto udp counter name to_udp accept
+        meta l4proto tcp counter name to_tcp accept
+        counter name to_other
     }
 }
 ";
@@ -67,7 +67,7 @@ pub fn watch(net: &Net, proxy: Endpoint) -> Outcome {
 pub fn seen(net: &Net) -> Outcome<Seen> {
     let text = net.output("nft", &["list", "counters", "table", "inet", "watch"])?;
     let count = |name: &str| -> Outcome<u64> {
-        let behind = text.split_once(&format!("counter {name} {{")).map(|(_, behind)| behind);
+        let behind = text.split_once(&format!("counter to_{name} {{")).map(|(_, behind)| behind);
         let number = behind.and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
         number.ok_or_else(|| Failure(format!("no counter {name} in {text}")))
     };

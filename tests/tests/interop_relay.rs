@@ -97,12 +97,14 @@ fn ours_with_udp_and_ours_tcp_only() -> Outcome {
 /// Nothing but the relay is known from the last run, and the friend.
 #[test]
 fn ours_tcp_only_meet_again() -> Outcome {
+    fn args(args: &[String; 3]) -> [&str; 3] {
+        args.each_ref().map(String::as_str)
+    }
     let (net, folder) = (Net::new()?, TempDir::new()?);
     let node = Node::start_relay(&net, Real)?;
     let (alice, bob) = (folder.file("alice"), folder.file("bob"));
     let saved = |file: &str| ["--tcp-only", "--save", file].map(String::from);
     let (a, b) = (saved(&alice), saved(&bob));
-    let args = |args: &[String; 3]| args.each_ref().map(String::as_str);
     let pair = Pair::friends_with(&net, &node, (Ours, &args(&a)), (Ours, &args(&b)))?;
     pair.say("normal", "before")?;
     let Pair { a: alice, b: bob, .. } = pair;

@@ -99,13 +99,11 @@ fn promtool_accepts_the_metrics() -> Outcome {
     ensure(output.status.success() && said.is_empty(), || String::from_utf8_lossy(&said).into_owned())
 }
 
+/// Where packets are sent from, and the packets.
+type Asking = (Load, Vec<Vec<u8>>);
+
 /// What asks a node from inside of a network: a new key in each packet.
-fn askers(
-    node: &Node,
-    from: &Net,
-    ask: Ask,
-    count: usize,
-) -> Outcome<impl FnOnce() -> Outcome<(Load, Vec<Vec<u8>>)> + use<>> {
+fn askers(node: &Node, from: &Net, ask: Ask, count: usize) -> Outcome<impl FnOnce() -> Outcome<Asking> + use<>> {
     let (SocketAddr::V4(at), std::net::IpAddr::V4(from)) = (node.endpoint(), from.address()) else {
         return Err(Failure::new("IPv4"));
     };

@@ -76,9 +76,10 @@ impl<E: Env> Node<'_, E> {
     #[must_use]
     pub fn connection(&self) -> Connection {
         match (self.onion.is_connected(self.shared.now), self.onion.way()) {
-            (false, _) => Connection::None,
+            // Without UDP, and the last relay is gone.
+            (false, _) | (true, OnionWay::None) => Connection::None,
             (true, OnionWay::Relays) => Connection::Tcp,
-            (true, OnionWay::Udp | OnionWay::None) => Connection::Udp,
+            (true, OnionWay::Udp) => Connection::Udp,
         }
     }
 

@@ -409,7 +409,9 @@ impl<'s, E: Env> Node<'s, E> {
         if core::mem::take(&mut self.persist) {
             return Some(Action::Persist);
         }
-        if let Some(call) = self.lan.poll(self.shared.now, self.shared.me.dht.public) {
+        if E::LAN_DISCOVERY
+            && let Some(call) = self.lan.poll(self.shared.now, self.shared.me.dht.public)
+        {
             return Some(Action::LanDiscovery(call));
         }
         if E::RELAYS
@@ -495,7 +497,7 @@ impl<'s, E: Env> Node<'s, E> {
             self.onion.deadline(),
             self.sessions.deadline(),
             self.friends.deadline(),
-            self.lan.deadline(),
+            self.lan.deadline().filter(|_| E::LAN_DISCOVERY),
         ];
         let rest = rest.into_iter().fold(None, Deadline::earliest);
         self.law.rest(rest);
@@ -547,7 +549,7 @@ impl<'s, E: Env> Node<'s, E> {
             | kind::NODES_RESPONSE
             | kind::DHT_REQUEST
             | kind::BOOTSTRAP_INFO => self.on_dht(frame),
-            kind::LAN_DISCOVERY => self.on_lan_discovery(frame),
+            kind::LAN_DISCOVERY if E::LAN_DISCOVERY => self.on_lan_discovery(frame),
             kind::COOKIE_REQUEST => self.on_session(frame),
             kind::COOKIE_RESPONSE | kind::CRYPTO_HANDSHAKE | kind::CRYPTO_DATA => {
                 self.law.input();

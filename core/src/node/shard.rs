@@ -161,16 +161,7 @@ mod tests {
     }
 
     fn node(agreements: u32) -> (Node<'static, TestEnv>, Shard<TestEnv>) {
-        let config = Config {
-            secret: SecretKey::from_bytes([1; 32]),
-            nospam: Nospam([0; 4]),
-            dht_secret: None,
-            info: None,
-            lan_discovery: false,
-            udp: true,
-            proxy: None,
-            hole_punching: false,
-        };
+        let config = Config::new(SecretKey::from_bytes([1; 32]), Nospam([0; 4]));
         let limits = Limits { announces: 8, agreements, ..Limits::MICRO };
         let mut node = Node::new(config, Storage::heap(&limits), parts(1), START).unwrap();
         let shard = node.shard(START, 16, parts(2));

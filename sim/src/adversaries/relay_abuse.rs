@@ -93,7 +93,7 @@ impl Abusers {
         self.rounds += 1;
         match self.plan.kind {
             AbuseKind::HalfOpen => {}
-            AbuseKind::Crawl if self.rounds % CRAWL_ROUNDS == 0 => {
+            AbuseKind::Crawl if self.rounds.is_multiple_of(CRAWL_ROUNDS) => {
                 for (conn, _) in self.crawling.iter().filter(|(_, (_, open))| *open) {
                     cx.write(*conn, Side::Client, &[7]);
                 }
@@ -202,7 +202,7 @@ impl Actor for Abusers {
     fn on_datagram(&mut self, _: &mut ActorCx<'_>, _: Endpoint, _: &[u8]) {}
 
     fn on_timer(&mut self, cx: &mut ActorCx<'_>) {
-        if self.rounds % RETURN_ROUNDS == 0 {
+        if self.rounds.is_multiple_of(RETURN_ROUNDS) {
             self.reconnect(cx);
         }
         self.act(cx);

@@ -69,6 +69,7 @@ pub(super) fn event(event: &Event<'_>) -> (&'static str, Option<u64>) {
         Event::ReadReceipt { message, .. } => ("hears a receipt for message", Some(u64::from(message))),
         Event::Undelivered { first, .. } => ("hears of undelivered messages, from", Some(u64::from(first))),
         Event::Writable { .. } => ("may write again", None),
+        Event::Proxy(_) => ("has trouble with its proxy", None),
         _ => ("hears something", None),
     }
 }

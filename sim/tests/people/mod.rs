@@ -59,12 +59,14 @@ impl Tap for Log {
             self.came.push((at, *host, packet.source, packet.bytes.to_vec()));
         }
         let Observation::Heard { host, event, .. } = seen else { return };
-        match **event {
-            Event::FriendRequest { .. } => self.requests.push((at, *host)),
-            Event::FriendConnection { .. } => *self.changes.entry(*host).or_default() += 1,
-            Event::Message { text, .. } => self.read.entry(*host).or_default().push(text.to_vec()),
-            Event::ReadReceipt { message, .. } => self.receipts.entry(*host).or_default().push(message),
-            _ => {}
+        if let Event::FriendRequest { .. } = **event {
+            self.requests.push((at, *host));
+        } else if let Event::FriendConnection { .. } = **event {
+            *self.changes.entry(*host).or_default() += 1;
+        } else if let Event::Message { text, .. } = **event {
+            self.read.entry(*host).or_default().push(text.to_vec());
+        } else if let Event::ReadReceipt { message, .. } = **event {
+            self.receipts.entry(*host).or_default().push(message);
         }
     }
 }

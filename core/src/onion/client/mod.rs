@@ -158,6 +158,7 @@ impl<'s> OnionClient<'s> {
         }
         self.paths.begin_anew(way == OnionWay::Relays);
         self.requests.clear();
+        self.nodes.forgive();
         self.pathless_until = Instant::ZERO;
         self.announcement.way_changed(now);
         for friend in self.friends.iter_mut().filter(|friend| friend.is_searched()) {

@@ -146,6 +146,25 @@ impl<'s> PathNodes<'s> {
         Some(([first, middle, last], distinct))
     }
 
+    /// The second and the third hop of a path that begins at a TCP relay. Distinct, and not `target`, as long as nodes
+    /// are known that answer. Without UDP nobody knows that beforehand: then one node may have to do for both.
+    pub(super) fn draw_two(&self, rng: &mut impl CryptoRng, target: &Endpoint) -> Option<[NodeInfo; 2]> {
+        let proven = |node: &NodeInfo| self.mem.iter().any(|known| known.at == node.at && known.blame == 0);
+        let mut last = self.pick(rng, &[*target]).or_else(|| self.pick(rng, &[]))?;
+        if !proven(&last) && rng.next_u32().is_multiple_of(2) {
+            last = self.pick(rng, &[])?;
+        }
+        let second = self.pick_avoiding(rng, &[last.at], target)?;
+        let alone = !proven(&second) && rng.next_u32().is_multiple_of(2);
+        Some([if alone { last } else { second }, last])
+    }
+
+    /// Who was blamed may have been blamed for a way that led nowhere.
+    pub(super) fn forgive(&mut self) {
+        self.mem.iter_mut().for_each(|node| node.blame = 0);
+        self.count_usable();
+    }
+
     /// The known node closest to `key` that `wanted` accepts; little blamed ones first.
     pub(super) fn closest(&self, key: &PublicKey, wanted: impl Fn(&NodeInfo) -> bool) -> Option<NodeInfo> {
         let candidates = self.usable().filter(|node| wanted(&node.info()));

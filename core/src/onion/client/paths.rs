@@ -10,6 +10,7 @@ use crate::crypto::{PublicKey, SharedKey};
 use crate::cx::{Cx, KeyPair};
 use crate::storage::{Mem, Need, Table, Whose};
 use crate::time::Instant;
+use crate::wire::NodeInfo;
 use crate::wire::onion::{Hop, wrap, wrap_relayed};
 use crate::{DATAGRAM_MAX, Endpoint, Env};
 use core::ops::Range;
@@ -243,13 +244,14 @@ impl<'s> Paths<'s> {
         place: usize,
         target: &Endpoint,
     ) -> Option<PathId> {
-        let (mut hops, mut distinct) = nodes.draw(cx.rng, target)?;
-        let first = if E::RELAYS && self.relayed {
-            hops[0].at = Endpoint::UNSPECIFIED;
-            distinct = hops[1].at != hops[2].at;
-            SharedKey::ZERO
+        let (hops, distinct, first) = if E::RELAYS && self.relayed {
+            let [second, third] = nodes.draw_two(cx.rng, target)?;
+            let first = NodeInfo { key: PublicKey::ZERO, at: Endpoint::UNSPECIFIED };
+            ([first, second, third], second.at != third.at || nodes.enough(), SharedKey::ZERO)
         } else {
-            cx.box_key(Need::Ours, Whose::Dht, &hops[0].key)?.clone()
+            let (hops, distinct) = nodes.draw(cx.rng, target)?;
+            let first = cx.box_key(Need::Ours, Whose::Dht, &hops[0].key)?.clone();
+            (hops, distinct, first)
         };
         let (second_public, second) = layer(cx, &hops[1].key)?;
         let (third_public, third) = layer(cx, &hops[2].key)?;

@@ -294,9 +294,12 @@ impl<'s> RelayClient<'s> {
             } else if relay.stage == Stage::Waiting {
                 relay.stage = Stage::Idle;
             } else {
-                if self.proxy.is_some() && matches!(relay.stage, Stage::Opening | Stage::Proxying) {
-                    self.in_trouble(Some(ProxyTrouble::Down));
-                }
+                let trouble = match &relay.line {
+                    Line::Proxy(client) => Some(client.timed_out()),
+                    Line::None => (self.proxy.is_some() && relay.stage == Stage::Opening).then_some(ProxyTrouble::Down),
+                    Line::Greeting(_) | Line::Channel(_) => None,
+                };
+                self.in_trouble(trouble);
                 self.fail(now, place);
             }
         }

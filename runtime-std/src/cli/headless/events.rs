@@ -4,6 +4,7 @@ use super::output::{hex, text};
 use super::{Failure, Headless};
 use bluering::ToxEvent;
 use bluering::core::crypto::PublicKey;
+use bluering::core::relay::proxy::ProxyTrouble;
 use bluering::core::{Connection, FriendId, MessageKind, UserStatus};
 use serde_json::{Value, json};
 
@@ -84,7 +85,7 @@ fn line(event: &ToxEvent) -> (&'static str, Value) {
             ("undelivered", json!({"friend": friend.index(), "first": first, "last": last}))
         }
         ToxEvent::Writable { friend } => ("writable", json!({"friend": friend.index()})),
-        ToxEvent::Proxy(trouble) => ("proxy", json!({"error": trouble.to_string()})),
+        ToxEvent::Proxy(trouble) => ("proxy", json!({"trouble": trouble_name(*trouble), "error": trouble.to_string()})),
         ToxEvent::ProfileNotSaved { reason } => ("profile_not_saved", json!({"error": reason})),
         _ => ("unknown_event", json!({})),
     }
@@ -103,6 +104,16 @@ pub(super) const fn status_name(status: UserStatus) -> &'static str {
         UserStatus::None => "none",
         UserStatus::Away => "away",
         UserStatus::Busy => "busy",
+    }
+}
+
+const fn trouble_name(trouble: ProxyTrouble) -> &'static str {
+    match trouble {
+        ProxyTrouble::Down => "down",
+        ProxyTrouble::Refused(_) => "refused",
+        ProxyTrouble::NeedsCredentials => "needs_credentials",
+        ProxyTrouble::BadCredentials => "bad_credentials",
+        ProxyTrouble::NotAProxy => "not_a_proxy",
     }
 }
 

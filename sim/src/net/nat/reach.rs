@@ -124,8 +124,8 @@ mod tests {
         /// each need not guess: the other would have to guess the same.
         fn send(&mut self, other: &mut Self, active: bool) {
             let fixed = self.nat.as_ref().is_none_or(|nat| nat.spec().mapping == Dependence::Endpoint);
-            let near = if fixed { self.known.port() - GUESSES..=self.known.port() + GUESSES } else { 1..=0 };
-            let guesses = near.map(|port| Endpoint::new(self.known.ip(), port));
+            let near = self.known.port() - GUESSES..=self.known.port() + GUESSES;
+            let guesses = near.filter(|_| fixed).map(|port| Endpoint::new(self.known.ip(), port));
             let own: Vec<_> = core::iter::once(self.known).chain(guesses).filter(|_| active).collect();
             for to in self.heard.clone().into_iter().chain(own) {
                 let from = self.outbound(to);

@@ -63,17 +63,15 @@ impl FakeRelay {
     }
 
     pub(super) fn routes_asked(&self) -> Vec<PublicKey> {
-        let asked = |packet: RelayPacket<'_>| match packet {
-            RelayPacket::RoutingRequest(key) => Some(key),
-            _ => None,
+        let asked = |packet: RelayPacket<'_>| {
+            if let RelayPacket::RoutingRequest(key) = packet { Some(key) } else { None }
         };
         self.packets().into_iter().filter_map(asked).collect()
     }
 
     pub(super) fn left(&self) -> Vec<u8> {
-        let left = |packet: RelayPacket<'_>| match packet {
-            RelayPacket::DisconnectNotification(id) => Some(id),
-            _ => None,
+        let left = |packet: RelayPacket<'_>| {
+            if let RelayPacket::DisconnectNotification(id) = packet { Some(id) } else { None }
         };
         self.packets().into_iter().filter_map(left).collect()
     }
