@@ -27,13 +27,14 @@ struct Log {
 
 impl Tap for Log {
     fn observe(&mut self, at: Instant, seen: &Observation<'_>) {
-        match seen {
-            Observation::Sent { packet, .. } => *self.datagrams.entry(packet.from).or_default() += 1,
-            Observation::Heard { host, peer: Some(peer), event: Event::FriendConnection { connection, .. } } => {
-                self.seen.insert((*host, *peer), *connection);
-            }
-            Observation::Heard { host, event: Event::Message { .. }, .. } => self.came.push((at, *host)),
-            _ => {}
+        if let Observation::Sent { packet, .. } = seen {
+            *self.datagrams.entry(packet.from).or_default() += 1;
+        }
+        let Observation::Heard { host, peer, event, .. } = seen else { return };
+        if let (Some(peer), Event::FriendConnection { connection, .. }) = (peer, event) {
+            self.seen.insert((*host, *peer), *connection);
+        } else if let Event::Message { .. } = event {
+            self.came.push((at, *host));
         }
     }
 }

@@ -387,14 +387,17 @@ impl<'s> Dht<'s> {
     }
 
     /// A node at `by`, which answered us, named `node`.
-    fn consider(&mut self, now: Instant, node: &NodeInfo, by: Endpoint) {
+    fn consider<E: Env>(&mut self, now: Instant, node: &NodeInfo, by: Endpoint) {
         if node.key == self.me {
-            self.own.say(now, by, node.at);
+            if E::PUNCHES {
+                self.own.say(now, by, node.at);
+            }
             return;
         }
         let wants = |search: &&Search| search.wants(node, now);
         let exact = self.searches.iter().find(|(_, search)| search.key == node.key);
-        if let Some((id, search)) = exact.filter(|(_, search)| search.goal() == Goal::Friend)
+        if E::PUNCHES
+            && let Some((id, search)) = exact.filter(|(_, search)| search.goal() == Goal::Friend)
             && !search.is_found(now)
         {
             self.punches.named(now, id, by, node.at);

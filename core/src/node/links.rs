@@ -113,7 +113,9 @@ impl<'s, E: Env> Node<'s, E> {
             {
                 self.dht.stop_search(search);
                 friend.dht_key = PublicKey::ZERO;
-                self.relays.remove_peer(id.index());
+                if E::RELAYS {
+                    self.relays.remove_peer(id.index());
+                }
                 self.onion.set_friend_dht_key(id.index(), None);
             }
             if friend.reopen_due(now) {
@@ -123,7 +125,9 @@ impl<'s, E: Env> Node<'s, E> {
                 }
                 if !self.closing && (found.is_some() || friend.is_relayed()) {
                     open_session(&mut self.sessions, &mut self.shared, id, friend, found);
-                    self.relays.tell_peer(id.index());
+                    if E::RELAYS {
+                        self.relays.tell_peer(id.index());
+                    }
                 }
             }
         }
@@ -333,7 +337,9 @@ impl<'s, E: Env> Node<'s, E> {
             self.dht.reheat(now, search);
             if friend.session.is_none() {
                 friend.reached(now, Reach::None, Duration::ZERO);
-                self.relays.tell_peer(id.index());
+                if E::RELAYS {
+                    self.relays.tell_peer(id.index());
+                }
             }
             return;
         }
@@ -350,7 +356,9 @@ impl<'s, E: Env> Node<'s, E> {
         self.onion.node_left(now, &friend.dht_key);
         friend.dht_key = dht_key;
         friend.reached(now, Reach::None, Duration::ZERO);
-        self.relays.set_peer(now, id.index(), dht_key);
+        if E::RELAYS {
+            self.relays.set_peer(now, id.index(), dht_key);
+        }
         friend.search = self.dht.search(now, dht_key).ok();
         self.onion.set_friend_dht_key(id.index(), Some(dht_key));
         self.persist = true;
@@ -370,7 +378,9 @@ impl<'s, E: Env> Node<'s, E> {
                 None => {
                     if friend.may_open(now) {
                         open_session(&mut self.sessions, &mut self.shared, id, friend, Some(node.at));
-                        self.relays.tell_peer(id.index());
+                        if E::RELAYS {
+                            self.relays.tell_peer(id.index());
+                        }
                     }
                 }
             }
@@ -405,7 +415,9 @@ impl<'s, E: Env> Node<'s, E> {
                 }
                 friend.session_opened(id);
                 self.set_friend_dht_key(friend_id, dht, false);
-                self.relays.tell_peer(owner);
+                if E::RELAYS {
+                    self.relays.tell_peer(owner);
+                }
                 if let Some(at) = from {
                     self.dht.ask(now, NodeInfo { key: dht, at }, dht);
                 }
@@ -432,7 +444,9 @@ impl<'s, E: Env> Node<'s, E> {
             SessionNote::Closed { id, owner } => {
                 if let Some(friend) = self.friends.at_mut(owner).filter(|friend| friend.session == Some(id)) {
                     end_session(&mut self.shared.blocks, now, friend, Chain::EMPTY, 0);
-                    self.relays.tell_peer(owner);
+                    if E::RELAYS {
+                        self.relays.tell_peer(owner);
+                    }
                     self.onion.node_left(now, &friend.dht_key);
                     self.onion.set_friend_online(now, owner, false);
                 }

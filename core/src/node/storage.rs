@@ -112,7 +112,7 @@ impl Limits {
         group_peers: 0,
         announcements: 0,
         blocks: 8,
-        keys: 60,
+        keys: 56,
         relays: 0,
         blocked: 4,
         agreements: AGREEMENTS,
@@ -153,7 +153,7 @@ const SOURCES: usize = 8;
 const SOURCES_ROOMY: usize = 1024;
 /// Box keys of static storage: in a small network everybody's onion paths lead through everybody, and each has keys of
 /// its own; one that is not remembered costs a microcontroller more than a million instructions.
-const KEYS: usize = 60;
+const KEYS: usize = 56;
 
 impl Storage<'_> {
     pub(super) fn suffices(&self) -> bool {

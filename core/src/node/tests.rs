@@ -129,7 +129,7 @@ fn capacities(node: &Node<'_, TestEnv>) -> Vec<usize> {
 #[test]
 fn occupancy_tells_the_capacities() {
     with_node(1, |node| {
-        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 60, 8, 0, 0, 0, 1]);
+        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 56, 8, 0, 0, 0, 1]);
         let names: Vec<_> = node.occupancy().tables().iter().map(|table| table.name).collect();
         assert_eq!((names[0], names[7], names[14]), ("close list", "onion self nodes", "blocks"));
         assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1), "{names:?}");

@@ -9,6 +9,7 @@ use crate::budget::StandingOf;
 use crate::crypto::{MAC_LEN, NONCE_LEN};
 use crate::cx::Cx;
 use crate::storage::{Need, Whose};
+#[cfg(feature = "alloc")]
 use crate::time::Instant;
 use crate::wire::onion::path::{FORWARD_OVER, LAYER_ADDR_AT, LAYER_BOX_AT, RETURN_STEP};
 use crate::wire::onion::{
@@ -31,6 +32,7 @@ impl OnionRelay {
     }
 
     /// The same relay for another thread: it opens what this one seals, and the other way round.
+    #[cfg(feature = "alloc")]
     pub(crate) fn twin(&mut self, now: Instant) -> Self {
         self.returns.rotate(now);
         Self { returns: self.returns.clone() }
