@@ -119,7 +119,8 @@ impl Builder {
         self
     }
 
-    /// All connections go through this proxy, and there is no UDP. Nothing goes past it, not even the look-up of a name.
+    /// All connections go through this proxy, and there is no UDP. Nothing goes past it, not even the look-up of a
+    /// name.
     #[must_use]
     pub fn proxy(mut self, proxy: ProxyAddress) -> Self {
         self.proxy = Some(proxy);

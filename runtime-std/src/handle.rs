@@ -148,7 +148,8 @@ impl Tox {
         taken.await.map_err(|Stopped| BootstrapError::Stopped)
     }
 
-    /// A TCP relay that may be used. Returns when its host is found; a proxy finds it itself. False when there is no room for another.
+    /// A TCP relay that may be used. Returns when its host is found; a proxy finds it itself. False when there is no
+    /// room for another.
     ///
     /// # Errors
     /// [`BootstrapError`].

@@ -1,8 +1,8 @@
 //! What the operating system tells of the world outside: other addresses, and that the machine has slept.
 //!
-//! On Linux addresses come from netlink, which only wakes us: what counts is whether the addresses themselves are others
-//! than before. A timer that is cancelled when the wall clock jumps wakes us after a sleep; that we have slept is then
-//! seen by the node, whose clock goes on in sleep ([`Clock`](crate::env::Clock)).
+//! On Linux addresses come from netlink, which only wakes us: what counts is whether the addresses themselves are
+//! others than before. A timer that is cancelled when the wall clock jumps wakes us after a sleep; that we have slept
+//! is then seen by the node, whose clock goes on in sleep ([`Clock`](crate::env::Clock)).
 
 use std::task::{Context, Poll};
 

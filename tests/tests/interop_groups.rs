@@ -13,7 +13,7 @@ use serde_json::json;
 fn library() -> Outcome<String> {
     std::env::var("TOXPEER_LIB_NEW").map_err(|_| {
         Failure::new(
-            "TOXPEER_LIB_NEW is not set: it names a libtoxcore.so of 0.2.19 or newer, built from github.com/TokTok/c-toxcore",
+            "TOXPEER_LIB_NEW is not set: it names a libtoxcore.so, 0.2.19 or newer, of github.com/TokTok/c-toxcore",
         )
     })
 }

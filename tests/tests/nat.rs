@@ -1,5 +1,5 @@
-//! Real programs behind real address translators, in namespaces: who meets whom directly, as the simulator says, and who
-//! through a relay; and people who move while they chat.
+//! Real programs behind real address translators, in namespaces: who meets whom directly, as the simulator says, and
+//! who through a relay; and people who move while they chat.
 
 #![cfg(feature = "interop")]
 
@@ -154,8 +154,8 @@ fn ours_and_theirs_punch() -> Outcome {
     ensure(connection(&a, friend)? == "udp", || "not over UDP".into())
 }
 
-/// Two friends on public hosts, of which one gets another address. Only what tells a program of that, netlink, lets ours
-/// be heard before it has something to say; c-toxcore does not look, so it writes as well.
+/// Two friends on public hosts, of which one gets another address. Only what tells a program of that, netlink, lets
+/// ours be heard before it has something to say; c-toxcore does not look, so it writes as well.
 fn chat_on_the_move(stays: Kind, moves: Kind) -> Outcome {
     let internet = Internet::new()?;
     let nodes = nodes(&internet, [Ours; 6])?;

@@ -133,8 +133,8 @@ pub(crate) struct Dht<'s> {
 }
 
 impl<'s> Dht<'s> {
-    /// A machine over lent tables; `seed` is secret. Three of the searches are its own. Beside the table of punches stands
-    /// whether to punch.
+    /// A machine over lent tables; `seed` is secret. Three of the searches are its own. Beside the table of punches
+    /// stands whether to punch.
     pub(crate) fn new(
         close: Mem<'s, NodeEntry>,
         searches: Slots<'s, Search>,
@@ -398,7 +398,7 @@ impl<'s> Dht<'s> {
         let exact = self.searches.iter().find(|(_, search)| search.key == node.key);
         if E::PUNCHES
             && let Some((id, search)) = exact.filter(|(_, search)| search.goal() == Goal::Friend)
-            && !search.is_found(now)
+            && search.is_missing(now)
         {
             self.punches.named(now, id, by, node.at);
         }

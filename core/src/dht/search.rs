@@ -11,6 +11,8 @@ use crate::time::Instant;
 use crate::wire::NodeInfo;
 use core::time::Duration;
 
+/// A node that has answered lately has so long to answer again before it counts as missing.
+const GRACE: Duration = Duration::from_millis(1_500);
 /// Nodes in the list (`DHT.h`, MAX_FRIEND_CLIENTS).
 const NODES: usize = 8;
 /// Of which the closest are asked again and again while the search is hot.
@@ -61,8 +63,8 @@ impl Search {
         self.reschedule(now, true);
     }
 
-    /// Whether an answer of `node` would add it, or bring an entry up to date that has fallen silent. Where the searched
-    /// node itself is, is open from the time when the search became hot until it answers.
+    /// Whether an answer of `node` would add it, or bring an entry up to date that has fallen silent. Where the
+    /// searched node itself is, is open from the time when the search became hot until it answers.
     pub(super) fn wants(&self, node: &NodeInfo, now: Instant) -> bool {
         if let Some(known) = self.nodes.iter().find(|known| known.entry.key == node.key) {
             let is_doubtful = known.entry.is_silent(now) || node.key == self.key && known.entry.heard < self.since;
@@ -140,6 +142,13 @@ impl Search {
     /// Whether the node whose key is searched has answered since the search became hot, and not long ago.
     pub(super) fn is_found(&self, now: Instant) -> bool {
         self.target().is_some_and(|target| target.is_live(now) && target.heard >= self.since)
+    }
+
+    /// Whether the node whose key is searched does not answer. One that did lately has some time for it: two who are in
+    /// touch would else draw each other into punching again and again.
+    pub(super) fn is_missing(&self, now: Instant) -> bool {
+        let was_there = self.target().is_some_and(|target| target.is_live(now));
+        !self.is_found(now) && (!was_there || now.reached(self.since, GRACE))
     }
 
     /// The node whose key is searched.

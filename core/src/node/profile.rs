@@ -1,6 +1,7 @@
 //! Between a node and its profile: what is written, and how a node comes back from it.
 //!
-//! The core keeps no texts of friends and no sections of other clients, and only as many relays as there is room for; whoever does hands them in here.
+//! The core keeps no texts of friends and no sections of other clients, and only as many relays as there is room for;
+//! whoever does hands them in here.
 
 use super::{Node, RelayHost};
 use crate::crypto::ToxId;
@@ -32,8 +33,9 @@ pub struct FriendTexts<'a> {
 }
 
 impl<E: Env> Node<'_, E> {
-    /// Writes a profile as of `unix`: ourselves, the friends with their `texts`, nodes, TCP relays of ours and then those
-    /// of `relays`, and sections of `others`, as [`Profile::relays`] and [`Profile::others`] gave them. Returns the sink.
+    /// Writes a profile as of `unix`: ourselves, the friends with their `texts`, nodes, TCP relays of ours and then
+    /// those of `relays`, and sections of `others`, as [`Profile::relays`] and [`Profile::others`] gave them. Returns
+    /// the sink.
     ///
     /// # Errors
     /// [`Full`] when the sink is; what it holds is then no profile.

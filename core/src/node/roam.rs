@@ -10,8 +10,8 @@ const OVERSLEPT: Duration = Duration::from_secs(10);
 
 impl<E: Env> Node<'_, E> {
     /// The machine has other addresses or interfaces than before, or has slept without its clock. (Sleep that `now`
-    /// counts is noticed without this.) All nodes and friends that are known are asked anew, sessions go on from here as
-    /// soon as their peers hear it, and what was said of our address is forgotten.
+    /// counts is noticed without this.) All nodes and friends that are known are asked anew, sessions go on from here
+    /// as soon as their peers hear it, and what was said of our address is forgotten.
     pub fn handle_network_change(&mut self, now: Instant) {
         self.input(now);
         self.start_over();

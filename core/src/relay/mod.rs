@@ -4,8 +4,8 @@
 //! other, the relay passes data between them. It also carries packets to somebody who has not named the sender
 //! (out-of-band), and is the first hop of the onion for those who have no UDP.
 //!
-//! [`channel`] is the stream, which both ends share; [`server`] is the relay; `client` is a node's part; [`proxy`] opens
-//! the way to a relay for those who are let out by a proxy only.
+//! [`channel`] is the stream, which both ends share; [`server`] is the relay; `client` is a node's part; [`proxy`]
+//! opens the way to a relay for those who are let out by a proxy only.
 
 pub mod channel;
 pub(crate) mod client;

@@ -104,7 +104,8 @@ impl Session {
         }
     }
 
-    /// A valid handshake of the peer, new to us, from `from`, or through a relay. The owner hears of it when it changes the peer's DHT key.
+    /// A valid handshake of the peer, new to us, from `from`, or through a relay. The owner hears of it when it changes
+    /// the peer's DHT key.
     pub(crate) fn on_handshake<E: Env>(
         &mut self,
         cx: &mut Cx<'_, '_, E>,

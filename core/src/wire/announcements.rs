@@ -337,8 +337,9 @@ mod tests {
     }
 
     quickcheck! {
-        fn emit_after_parse_is_identity(seed: u8, len: u16, flags: (bool, bool, bool), nodes: Vec<(u32, u16, u8)>) -> bool {
-            let bytes = |len: usize| (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect::<Vec<_>>();
+        fn parsed_and_emitted(seed: u8, len: u16, flags: (bool, bool, bool), nodes: Vec<(u32, u16, u8)>) -> bool {
+            let byte = |i: usize| (i as u8).wrapping_mul(31).wrapping_add(seed);
+            let bytes = |len: usize| (0..len).map(byte).collect::<Vec<_>>();
             let len = usize::from(len);
             let text = bytes(if flags.0 { 72 } else { 40 });
             let search = SearchRequest::parse(&text).is_some_and(|p| emitted(|w| p.emit(w)) == text);

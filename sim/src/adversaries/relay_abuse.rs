@@ -1,7 +1,7 @@
 //! Relay abuse: clients that misuse a TCP relay, or use it more than is decent.
 //!
-//! What must hold: whatever they do, the relay's tables stay within their capacity, and others get their connections and
-//! their data through.
+//! What must hold: whatever they do, the relay's tables stay within their capacity, and others get their connections
+//! and their data through.
 
 use crate::actor::{Actor, ActorCx};
 use crate::actors::{RelayClient, RelayNews};

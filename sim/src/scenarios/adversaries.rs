@@ -33,7 +33,7 @@ pub(super) const MUTATE: Scenario = Scenario {
 
 pub(super) const RELAY: Scenario = Scenario {
     name: "adversary-relay",
-    about: "Relays that lie, tamper, delay or drop, and clients that misuse the honest ones, among people who need relays.",
+    about: "Relays that lie, tamper, delay or drop, and clients that misuse honest ones, among people who need them.",
     size: Size { nodes: 7, minutes: 2 },
     plan: relay,
     table: None,

@@ -16,7 +16,7 @@ pub(super) const SLEEPER: Scenario = Scenario {
 
 pub(super) const ROAMER: Scenario = Scenario {
     name: "roamer",
-    about: "People move from network to network, awake or asleep: public, behind NATs, behind walls; streams end or hang.",
+    about: "People move from network to network, awake or asleep: public, behind NATs, walls; streams end or hang.",
     size: Size { nodes: 6, minutes: 4 },
     plan: roamer,
     table: None,

@@ -18,7 +18,7 @@ pub(super) const TCP_ONLY: Scenario = Scenario {
 
 pub(super) const PROXIED: Scenario = Scenario {
     name: "proxied",
-    about: "People who go through a proxy, SOCKS5 or HTTP, with or without a password, because nothing else gets out or not.",
+    about: "People who go through a proxy, SOCKS5 or HTTP, with or without a password, by need or by choice.",
     size: Size { nodes: 6, minutes: 2 },
     plan: proxied,
     table: None,

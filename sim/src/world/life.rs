@@ -277,8 +277,8 @@ impl<T: Tap> World<T> {
         self.pump(id, true);
     }
 
-    /// Moves a host to another place: new addresses. Its node is told, as an operating system does, and its streams end,
-    /// as with an interface that goes down; nobody else is told.
+    /// Moves a host to another place: new addresses. Its node is told, as an operating system does, and its streams
+    /// end, as with an interface that goes down; nobody else is told.
     pub fn move_to(&mut self, id: HostId, place: &Place) {
         self.relocate(id, place);
         self.lose_streams(id);

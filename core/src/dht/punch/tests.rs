@@ -1,3 +1,5 @@
+//! Who names whom, who asks whom, and what goes out then.
+
 use super::*;
 use crate::crypto::PublicKey;
 use crate::dht::search::{Goal, Search};

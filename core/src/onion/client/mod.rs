@@ -183,8 +183,8 @@ impl<'s> OnionClient<'s> {
         }
     }
 
-    /// We may be somewhere else, where answers to what we asked do not reach us: everything is asked anew, and nobody is
-    /// blamed.
+    /// We may be somewhere else, where answers to what we asked do not reach us: everything is asked anew, and nobody
+    /// is blamed.
     pub(crate) fn start_over(&mut self, now: Instant) {
         self.requests.clear();
         self.announcement.way_changed(now);

@@ -107,14 +107,14 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::General => "the proxy cannot reach the relay, and does not say why: try other relays",
             Self::NotAllowed => {
-                "the rules of the proxy forbid this relay or its port: try relays on port 443, or ask who runs the proxy"
+                "the rules of the proxy forbid this relay or its port: try relays on port 443, or ask who runs it"
             }
             Self::NetworkUnreachable => {
                 "the proxy has no way to the network of the relay: try other relays, with IPv4 addresses"
             }
             Self::HostUnreachable => "the proxy does not find the relay: check its name, or try other relays",
             Self::ConnectionRefused => "nothing listens at the relay's port: check it, or try other relays",
-            Self::Expired => "the relay does not answer through the proxy: try other relays, and check the kind of the proxy",
+            Self::Expired => "the relay does not answer through the proxy: try others, and check the kind of the proxy",
             Self::NoConnect => "the proxy makes no connections: use another",
             Self::AddressType => "the proxy knows no addresses of this kind: try relays with IPv4 addresses",
             Self::Reply(reply) => return write!(f, "the proxy refuses with an unknown SOCKS5 reply ({reply})"),

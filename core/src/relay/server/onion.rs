@@ -4,8 +4,8 @@
 //! what comes back for a client that has left reaches nobody. Such headers are marked by a keyed hash in their nonces,
 //! so that whoever receives datagrams can tell ours from the node's own without opening them, and nobody else can.
 //!
-//! What is forwarded (0x91) carries a sendback of the same use, which is not sealed but proved, and marked: it must stay
-//! the same for a client (see `forwarding`). Forwarding has a rate, for all clients together.
+//! What is forwarded (0x91) carries a sendback of the same use, which is not sealed but proved, and marked: it must
+//! stay the same for a client (see `forwarding`). Forwarding has a rate, for all clients together.
 
 use super::RelayServer;
 use super::stats::CloseReason;

@@ -201,7 +201,8 @@ mod tests {
         fn arbitrary_bytes_do_no_harm(bytes: Vec<u8>) -> bool {
             GroupAnnounces::parse(&bytes)
                 .is_none_or(|list| list.iter().map(|a| a.as_bytes().len()).sum::<usize>() == bytes.len())
-                && PublicAnnounce::parse(&bytes).is_none_or(|public| public.announce.as_bytes().len() + 32 == bytes.len())
+                && PublicAnnounce::parse(&bytes)
+                    .is_none_or(|public| public.announce.as_bytes().len() + 32 == bytes.len())
         }
     }
 }

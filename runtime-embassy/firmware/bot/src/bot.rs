@@ -141,7 +141,8 @@ impl<B: Board, W: Write> Desk<'_, '_, B, W> {
                     self.say(format_args!("receipt {} {message}", friend.index())).await;
                 }
             }
-            // A bot has no use for what friends are called, how they feel and what other applications do; it has no proxy.
+            // A bot has no use for what friends are called, how they feel and what other applications do; it has no
+            // proxy.
             Event::FriendName { .. }
             | Event::FriendStatusMessage { .. }
             | Event::FriendStatus { .. }

@@ -50,8 +50,8 @@ impl Net {
         self.public.get(&ip).copied().and_then(Owner::host)
     }
 
-    /// The way of a byte stream to an address; `None` when nothing answers. NATs and firewalls let streams out, and none
-    /// in.
+    /// The way of a byte stream to an address; `None` when nothing answers. NATs and firewalls let streams out, and
+    /// none in.
     #[must_use]
     pub fn stream_way(&self, from: HostId, to: Endpoint) -> Option<Way> {
         let attached = &self.hosts[from as usize];
