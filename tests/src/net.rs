@@ -116,8 +116,8 @@ impl Net {
     /// Without nftables.
     pub fn block_udp(&self, on: bool) -> Outcome {
         const RULES: &str =
-            "table inet udp { chain out { type filter hook output priority 0; meta l4proto udp drop; } }";
-        self.pipe("nft", &["-f", "-"], if on { RULES } else { "delete table inet udp" })
+            "table inet no_udp { chain out { type filter hook output priority 0; meta l4proto udp drop; }; }";
+        self.pipe("nft", &["-f", "-"], if on { RULES } else { "delete table inet no_udp" })
     }
 
     /// Sets kernel parameters: paths below /proc/sys and their values.

@@ -13,6 +13,8 @@ use core::time::Duration;
 
 /// A node that has answered lately has so long to answer again before it counts as missing.
 const GRACE: Duration = Duration::from_millis(1_500);
+/// So long a search counts as just begun.
+const FRESH: Duration = Duration::from_secs(20);
 /// Nodes in the list (`DHT.h`, MAX_FRIEND_CLIENTS).
 const NODES: usize = 8;
 /// Of which the closest are asked again and again while the search is hot.
@@ -149,6 +151,11 @@ impl Search {
     pub(super) fn is_missing(&self, now: Instant) -> bool {
         let was_there = self.target().is_some_and(|target| target.is_live(now));
         !self.is_found(now) && (!was_there || now.reached(self.since, GRACE))
+    }
+
+    /// Whether it became hot not long ago: what a friend asks for again and again does not make it so each time.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        !now.reached(self.since, FRESH)
     }
 
     /// The node whose key is searched.

@@ -116,7 +116,8 @@ impl<'s> Dht<'s> {
             }
             return self.punches.on_answer(cx.now, id);
         }
-        if self.punches.on_request(cx.now, id, ping.id)? {
+        let is_news = self.punches.on_request(cx.now, id, ping.id)?;
+        if is_news && self.searches.get(id).is_some_and(|search| !search.is_fresh(cx.now)) {
             self.reheat(cx.now, id);
         }
         Ok(())
