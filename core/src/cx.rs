@@ -21,7 +21,8 @@ pub trait Env {
     const RELAYS: bool = true;
     /// Whether there is LAN discovery at all, for whoever configures it; likewise.
     const LAN_DISCOVERY: bool = true;
-    /// Whether there is hole punching, and what it needs: what others say about addresses, NAT pings; likewise.
+    /// Whether there is hole punching and what it needs (what others say about addresses, NAT pings), and whether all
+    /// starts over after moves and sleep; likewise.
     const PUNCHES: bool = true;
 }
 

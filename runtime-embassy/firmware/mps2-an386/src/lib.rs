@@ -85,11 +85,9 @@ pub fn reset() -> ! {
 }
 
 #[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    // Only where: what formats the values in the words of panics is much code.
-    if let Some(at) = info.location() {
-        uart::write_now(format_args!("panicked at {}:{}\n", at.file(), at.line()));
-    }
+fn panic(_: &PanicInfo<'_>) -> ! {
+    // Not even where: the names of all files that could panic are more flash than is left.
+    uart::write_now(format_args!("panicked\n"));
     semihost::exit(EXIT_PANIC)
 }
 
