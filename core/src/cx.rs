@@ -21,9 +21,6 @@ pub trait Env {
     const RELAYS: bool = true;
     /// Whether there is LAN discovery at all, for whoever configures it; likewise.
     const LAN_DISCOVERY: bool = true;
-    /// Whether there is hole punching and what it needs (what others say about addresses, NAT pings), and whether all
-    /// starts over after moves and sleep; likewise.
-    const PUNCHES: bool = true;
 }
 
 /// The values behind an [`Env`].

@@ -15,7 +15,7 @@ use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
 
 /// Bytes that may wait to be handled: a burst, as a controller with its own buffer hands it over.
-const RECEIVE_BYTES: usize = 8 * 1024;
+const RECEIVE_BYTES: usize = 7 * 1024;
 const RECEIVE_PACKETS: usize = 24;
 /// Bytes that may wait for the line.
 const SEND_BYTES: usize = 3 * 1024;

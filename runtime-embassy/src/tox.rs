@@ -32,7 +32,6 @@ impl Env for DeviceEnv {
     const RELAYS: bool = false;
     const SERVES: bool = false;
     const LAN_DISCOVERY: bool = false;
-    const PUNCHES: bool = false;
 }
 
 /// The node, and who is to be woken. It is borrowed for the length of a call, never across an `await`.

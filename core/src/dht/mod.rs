@@ -387,17 +387,14 @@ impl<'s> Dht<'s> {
     }
 
     /// A node at `by`, which answered us, named `node`.
-    fn consider<E: Env>(&mut self, now: Instant, node: &NodeInfo, by: Endpoint) {
+    fn consider(&mut self, now: Instant, node: &NodeInfo, by: Endpoint) {
         if node.key == self.me {
-            if E::PUNCHES {
-                self.own.say(now, by, node.at);
-            }
+            self.own.say(now, by, node.at);
             return;
         }
         let wants = |search: &&Search| search.wants(node, now);
         let exact = self.searches.iter().find(|(_, search)| search.key == node.key);
-        if E::PUNCHES
-            && let Some((id, search)) = exact.filter(|(_, search)| search.goal() == Goal::Friend)
+        if let Some((id, search)) = exact.filter(|(_, search)| search.goal() == Goal::Friend)
             && search.is_missing(now)
         {
             self.punches.named(now, id, by, node.at);

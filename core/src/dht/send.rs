@@ -113,9 +113,7 @@ impl<'s> Dht<'s> {
         if let Some(intent) = self.next_candidate(cx) {
             return Some(intent);
         }
-        if E::PUNCHES
-            && let Some(intent) = self.next_punch(now)
-        {
+        if let Some(intent) = self.next_punch(now) {
             return Some(intent);
         }
         // Friends first: a node that has just joined several lists is asked for one key at a time.

@@ -78,7 +78,7 @@ impl<'s> Dht<'s> {
         // Nobody outside has business to make us send to our own machine.
         let wanted = |named: &&NodeInfo| frame.from.is_lan() || !named.at.ip().is_loopback();
         for named in named.iter().filter(wanted).copied().collect::<NodeList>() {
-            self.consider::<E>(cx.now, &named, frame.from);
+            self.consider(cx.now, &named, frame.from);
         }
         Ok((Disposition::Consumed, Some(DhtNote::Alive(node))))
     }
@@ -98,7 +98,7 @@ impl<'s> Dht<'s> {
         let via = NodeInfo { key: sender, at: frame.from };
         self.open_box(cx, &via, &nonce, &mut frame.bytes_mut()[DHT_REQUEST_BOX_AT..])?;
         let request = frame.bytes()[DHT_REQUEST_TEXT_AT];
-        if E::PUNCHES && request == NAT_PING {
+        if request == NAT_PING {
             self.on_nat_ping(cx, &sender, &frame.bytes()[DHT_REQUEST_TEXT_AT + 1..])?;
             return Ok((Disposition::Consumed, None));
         }

@@ -24,16 +24,13 @@ impl<E: Env> Node<'_, E> {
 
     /// To be called at each input.
     pub(super) fn notice_sleep(&mut self) {
-        if E::PUNCHES && self.alarm != Instant::FAR && self.shared.now.reached(self.alarm, OVERSLEPT) {
+        if self.alarm != Instant::FAR && self.shared.now.reached(self.alarm, OVERSLEPT) {
             self.law.input();
             self.start_over();
         }
     }
 
     fn start_over(&mut self) {
-        if !E::PUNCHES {
-            return;
-        }
         let now = self.shared.now;
         self.alarm = Instant::FAR;
         if self.udp {
