@@ -266,8 +266,8 @@ fn end_of(error: &io::Error) -> StreamEnd {
     known.into_iter().find(|(of, _)| *of == kind).map_or(StreamEnd::Ended, |(_, end)| end)
 }
 
-/// How many bytes the kernel takes.
-fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+/// How many bytes the kernel takes now.
+pub(crate) fn send(mut socket: impl Write, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match socket.write(&bytes[sent..]) {

@@ -9,12 +9,11 @@ use core::time::Duration;
 use rand_core::{Rng, SeedableRng};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// How often a listener looks whether it shall end.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A connection on which nothing happens for so long is forgotten.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
@@ -50,7 +49,7 @@ pub struct BadRelay {
     at: SocketAddr,
     key: PublicKey,
     visits: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
+    listener: TcpListener,
 }
 
 impl BadRelay {
@@ -87,26 +86,21 @@ impl BadRelay {
         serve: impl Fn(TcpStream, usize) + Clone + Send + Sync + 'static,
     ) -> Outcome<Self> {
         let place = SocketAddr::new(net.address(), net.port());
-        let (visits, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (counter, stopped) = (Arc::clone(&visits), Arc::clone(&stop));
-        let at = net.within(move || {
+        let visits = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&visits);
+        let listener = net.within(move || {
             let listener = TcpListener::bind(place)?;
-            listener.set_nonblocking(true)?;
+            let accepting = listener.try_clone()?;
             // A thread stays in the network of the one that starts it.
             thread::spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    match listener.accept() {
-                        Ok((socket, _)) => {
-                            let (visit, serve) = (counter.fetch_add(1, Ordering::Relaxed), serve.clone());
-                            thread::spawn(move || serve(socket, visit));
-                        }
-                        Err(_) => thread::sleep(LOOK_EVERY),
-                    }
+                for socket in accepting.incoming().map_while(Result::ok) {
+                    let (visit, serve) = (counter.fetch_add(1, Ordering::Relaxed), serve.clone());
+                    thread::spawn(move || serve(socket, visit));
                 }
             });
-            Ok(place)
+            Ok(listener)
         })?;
-        Ok(Self { at, key, visits, stop })
+        Ok(Self { at: place, key, visits, listener })
     }
 
     /// Where it is, and its key.
@@ -130,7 +124,8 @@ impl BadRelay {
 
 impl Drop for BadRelay {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        // Whoever accepts is woken by it. It fails only when that has ended already.
+        let _ = nix::sys::socket::shutdown(self.listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
     }
 }
 

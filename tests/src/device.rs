@@ -4,7 +4,7 @@
 //! is a board with power. Its console is the bot's: a line that begins with `friend` is heard as the event `friend`,
 //! and the words behind are its field `rest`.
 
-use crate::log::{Found, Heard, Log, lock};
+use crate::log::{Heard, Log, lock};
 use crate::programs::in_path;
 use crate::qmp::Qmp;
 use crate::wire::Wire;
@@ -285,11 +285,7 @@ impl Device {
         timeout: Duration,
         wanted: impl Fn(&Heard) -> bool,
     ) -> Outcome<Heard> {
-        match self.log.find(mark, event, timeout, wanted) {
-            Found::Line(heard) => Ok(heard),
-            Found::Ended => Err(self.failure(&format!("ended while we waited for {event}"))),
-            Found::Timeout => Err(self.failure(&format!("no {event} within {timeout:?}"))),
-        }
+        self.log.expect(mark, event, timeout, wanted, |what| self.failure(what))
     }
 
     /// Waits until it sees the friend with this key come (`online`) or go (`offline`), after `mark`.
@@ -305,11 +301,7 @@ impl Device {
     /// # Errors
     /// When it has.
     pub fn was_without(&self, mark: usize, event: &str, unwanted: impl Fn(&Heard) -> bool) -> Outcome {
-        match self.log.find(mark, event, Duration::ZERO, unwanted) {
-            Found::Line(heard) => Err(self.failure(&format!("unwanted {event} {}", heard.text("rest")))),
-            Found::Ended => Err(self.failure("ended")),
-            Found::Timeout => Ok(()),
-        }
+        self.log.refuse(mark, event, Duration::ZERO, unwanted, |what| self.failure(what))
     }
 
     /// What happened to it, with what it said last.

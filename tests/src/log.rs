@@ -54,7 +54,7 @@ pub(crate) struct Log {
     grown: Condvar,
 }
 
-pub(crate) enum Found {
+enum Found {
     /// This line.
     Line(Heard),
     /// The process ended without.
@@ -103,8 +103,39 @@ impl Log {
         self.grown.notify_all();
     }
 
-    /// The first such event after `mark`, now or within `timeout`.
-    pub(crate) fn find(&self, mark: usize, event: &str, timeout: Duration, wanted: impl Fn(&Heard) -> bool) -> Found {
+    /// The first such event after `mark`, now or within `timeout`; `failure` tells of its absence.
+    pub(crate) fn expect(
+        &self,
+        mark: usize,
+        event: &str,
+        timeout: Duration,
+        wanted: impl Fn(&Heard) -> bool,
+        failure: impl Fn(&str) -> Failure,
+    ) -> Outcome<Heard> {
+        match self.find(mark, event, timeout, wanted) {
+            Found::Line(heard) => Ok(heard),
+            Found::Ended => Err(failure(&format!("ended while we waited for {event}"))),
+            Found::Timeout => Err(failure(&format!("no {event} within {timeout:?}"))),
+        }
+    }
+
+    /// Makes sure that no such event comes after `mark` within `span`; `failure` tells of it, or of an end.
+    pub(crate) fn refuse(
+        &self,
+        mark: usize,
+        event: &str,
+        span: Duration,
+        unwanted: impl Fn(&Heard) -> bool,
+        failure: impl Fn(&str) -> Failure,
+    ) -> Outcome {
+        match self.find(mark, event, span, unwanted) {
+            Found::Line(heard) => Err(failure(&format!("unwanted {}", heard.line))),
+            Found::Ended => Err(failure("ended")),
+            Found::Timeout => Ok(()),
+        }
+    }
+
+    fn find(&self, mark: usize, event: &str, timeout: Duration, wanted: impl Fn(&Heard) -> bool) -> Found {
         let end = Instant::now() + timeout;
         let mut lines = lock(&self.lines);
         let mut next = mark;

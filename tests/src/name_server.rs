@@ -1,6 +1,6 @@
 //! What a home router does besides routing: it gives out addresses, and answers for names.
 
-use crate::log::{Found, Log};
+use crate::log::Log;
 use crate::programs::in_path;
 use crate::wire::Wire;
 use crate::{Failure, Net, Outcome, Process, TempDir};
@@ -63,12 +63,11 @@ impl NameServer {
         if let Some(stderr) = process.0.stderr.take() {
             log.follow(stderr, |line| json!({"event": "text", "text": line}));
         }
-        match log.find(0, "text", START_TIMEOUT, |heard| heard.text("text").contains("started")) {
-            Found::Line(_) => Ok(Self { _process: process, folder }),
-            Found::Ended | Found::Timeout => {
-                let said = log.quote(start, |heard| heard.text("text").to_string());
-                Err(Failure(format!("dnsmasq does not start:{said}")))
-            }
-        }
+        let failure = |what: &str| {
+            let said = log.quote(start, |heard| heard.text("text").to_string());
+            Failure(format!("dnsmasq does not start, {what}:{said}"))
+        };
+        log.expect(0, "text", START_TIMEOUT, |heard| heard.text("text").contains("started"), failure)?;
+        Ok(Self { _process: process, folder })
     }
 }

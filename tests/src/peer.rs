@@ -1,6 +1,6 @@
 //! One client process that speaks JSON lines.
 
-use crate::log::{Found, Heard, Log, lock};
+use crate::log::{Heard, Log, lock};
 use crate::{Failure, Kind, Net, Outcome, Process, ensure};
 use core::time::Duration;
 use serde_json::{Value, json};
@@ -187,11 +187,7 @@ impl Peer {
         timeout: Duration,
         wanted: impl Fn(&Heard) -> bool,
     ) -> Outcome<Heard> {
-        match self.log.find(mark, event, timeout, wanted) {
-            Found::Line(heard) => Ok(heard),
-            Found::Ended => Err(self.failure(&format!("ended while we waited for {event}"))),
-            Found::Timeout => Err(self.failure(&format!("no {event} within {timeout:?}"))),
-        }
+        self.log.expect(mark, event, timeout, wanted, |what| self.failure(what))
     }
 
     /// Waits all of `span` and makes sure that no such event comes.
@@ -205,11 +201,7 @@ impl Peer {
         span: Duration,
         unwanted: impl Fn(&Heard) -> bool,
     ) -> Outcome {
-        match self.log.find(mark, event, span, unwanted) {
-            Found::Line(heard) => Err(self.failure(&format!("unwanted {}", heard.line))),
-            Found::Ended => Err(self.failure("ended")),
-            Found::Timeout => Ok(()),
-        }
+        self.log.refuse(mark, event, span, unwanted, |what| self.failure(what))
     }
 
     /// Waits until it calls itself connected.

@@ -1,7 +1,7 @@
 //! One client's socket and channel. It has buffers only while a frame is half received, or the kernel takes no more.
 
 use super::hub::Hub;
-use crate::HostSuite;
+use crate::{HostSuite, streams};
 use bluering_core::crypto::SecretKey;
 use bluering_core::relay::StreamId;
 use bluering_core::relay::channel::{Channel, Received, answer, greeter};
@@ -10,7 +10,7 @@ use bluering_core::time::Instant;
 use bluering_core::wire::relay::CLIENT_HELLO_LEN;
 use mio::net::TcpStream;
 use rand_core::CryptoRng;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 
 /// A client's socket.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Stream {
 
     /// Sends what waits; false when the kernel does not take it all.
     pub(super) fn flush(&mut self) -> io::Result<bool> {
-        self.sent += send(&mut self.socket, &self.unsent[self.sent..])?;
+        self.sent += streams::send(&mut self.socket, &self.unsent[self.sent..])?;
         if self.sent < self.unsent.len() {
             return Ok(false);
         }
@@ -136,22 +136,8 @@ impl Stream {
 
     /// Sends bytes; what the kernel does not take waits.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let sent = send(&mut self.socket, bytes)?;
+        let sent = streams::send(&mut self.socket, bytes)?;
         self.unsent.extend_from_slice(&bytes[sent..]);
         Ok(())
     }
-}
-
-/// How many bytes the kernel takes.
-fn send(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        match socket.write(&bytes[sent..]) {
-            Ok(n) => sent += n,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sent)
 }
