@@ -13,8 +13,8 @@ const SECOND: [u8; 4] = [203, 0, 113, 10];
 const COUNTED: &str = "ipv4 = 198.51.100.6/24\ngateway = 198.51.100.1\n";
 /// Until new friends have found all that they look for.
 const SETTLE: Duration = Duration::from_secs(60);
-/// How long the node is looked at at once. Whose onion paths lead through it, and when, is chance.
-const WINDOW: Duration = Duration::from_secs(60);
+/// Parts of the time that are looked at one by one. Whose onion paths lead through it, and when, is chance.
+const PARTS: u32 = 10;
 const MESSAGES: u64 = 10;
 const GROUPS: u64 = 5;
 /// Nodes beside the one to bootstrap from: as many as c-toxcore was measured with (README, "idle").
@@ -41,9 +41,10 @@ pub(crate) fn idle(lab: &Lab, figures: &mut Figures) -> Outcome {
     sleep(SETTLE.min(lab.idle));
 
     let marks: Vec<_> = friendships.iter().map(|f| (f.device.mark(), f.client.mark())).collect();
-    let (first, mut before, mut quietest) = (counted.status()?, counted.status()?, f64::INFINITY);
-    let window = WINDOW.min(lab.idle / 3);
-    while before.at.duration_since(first.at) + window <= lab.idle {
+    let first = counted.status()?;
+    let (mut before, mut quietest) = (counted.status()?, f64::INFINITY);
+    let window = lab.idle / PARTS;
+    for _ in 0..PARTS {
         sleep(window);
         let after = counted.status()?;
         quietest = quietest.min(per_second(&counted, &before, &after)?);

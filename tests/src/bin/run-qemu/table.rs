@@ -40,7 +40,9 @@ impl Figure {
             Self::Storage => ("- of the statics, core's storage", "KiB", Some(48.0)),
             Self::Flash => ("flash", "KiB", Some(256.0)),
             Self::Message => ("one message in, decrypted, answered", "k instructions", Some(250.0)),
-            Self::Idle => ("idle with 2 online friends, the quietest minute", "k instructions/s", Some(250.0)),
+            Self::Idle => {
+                ("idle with 2 online friends, the quietest tenth of the time", "k instructions/s", Some(250.0))
+            }
             Self::IdleMean => ("- mean, with all that it relays for others", "k instructions/s", None),
             Self::Online => ("boot to friend online, warm state", "s", Some(3.0)),
             Self::Allocator => ("symbols of an allocator", "", Some(0.0)),
