@@ -199,7 +199,13 @@ impl<E: Env> Node<'_, E> {
         buf[..packet.len()].copy_from_slice(packet);
         let mut frame = Frame::new(buf, packet.len(), from);
         let disposition = match content {
-            Content::Onion(_) => self.on_onion(&mut frame),
+            Content::Onion(_) => {
+                let disposition = self.on_onion(&mut frame);
+                if disposition == Disposition::Consumed {
+                    self.relays.onion_answered(id);
+                }
+                disposition
+            }
             Content::Session { peer, from, .. } => self.on_relayed(id, *peer, from, &mut frame),
         };
         if let Disposition::Dropped(reason) = disposition {

@@ -158,10 +158,7 @@ impl<'s> RelayClient<'s> {
             RelayPacket::OobRecv { from, data } => {
                 return Ok(Some(Content::Session { peer: self.peer_with(&from), from, packet: end - data.len()..end }));
             }
-            RelayPacket::OnionResponse(data) => {
-                self.relays[place].onion_unanswered = 0;
-                return Ok(Some(Content::Onion(end - data.len()..end)));
-            }
+            RelayPacket::OnionResponse(data) => return Ok(Some(Content::Onion(end - data.len()..end))),
             RelayPacket::Data { id, data } => {
                 let Some(index) = self.relays[place].owner(id) else { return Ok(None) };
                 let from = self.peers[index].key;

@@ -257,6 +257,13 @@ impl<'s> RelayClient<'s> {
         }
     }
 
+    /// The answer to one came through the relay, and it was genuine: whatever else a relay says does not speak for it.
+    pub(crate) fn onion_answered(&mut self, id: StreamId) {
+        if let Some(place) = self.find(id) {
+            self.relays[place].onion_unanswered = 0;
+        }
+    }
+
     /// Whether the onion must wait: the stream that it would take is full.
     pub(crate) fn holds_onion_up(&self) -> bool {
         self.best_for_onion().is_some_and(|(place, _)| self.relays[place].mark == Mark::Taken)

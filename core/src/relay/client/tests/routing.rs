@@ -131,6 +131,22 @@ fn packets_find_their_peer() {
     assert_eq!(found, expected);
 }
 
+/// What a relay makes up as an answer does not speak for it; only what the onion has found to be genuine does.
+#[test]
+fn a_relay_that_forges_answers_loses_the_onion() {
+    let mut desk = Desk::connected(2);
+    let ids = [0, 1].map(|i| desk.relays[i].stream.unwrap());
+    for _ in 0..100 {
+        for id in ids {
+            desk.client.onion_sent(id);
+        }
+        desk.relays[0].say(&RelayPacket::OnionResponse(b"\x84forged"));
+        desk.run();
+        desk.client.onion_answered(ids[1]);
+    }
+    assert_eq!(ids.map(|id| desk.client.carries_onion(id)), [false, true]);
+}
+
 #[test]
 fn opening_goes_everywhere_and_data_to_one() {
     let mut desk = Desk::connected(3);
