@@ -25,8 +25,10 @@ const WINDOW: usize = 512;
 const SOCKETS: usize = 16;
 /// Datagrams in one system call.
 const AT_ONCE: usize = 32;
-/// What has no answer for so long was lost.
+/// What has no answer for so long was lost, where every millisecond counts.
 const PATIENCE_MS: u16 = 60;
+/// The same where nothing hurries, on a busy machine.
+const LONG_PATIENCE_MS: u16 = 5000;
 /// Between two looks at the clock.
 const PAUSE: Duration = Duration::from_millis(1);
 /// What the last relay of a path hands to the next hop: an announce request in its last layer.
@@ -115,16 +117,29 @@ impl Load {
                 waiting += self.send(socket, &packets[next..next + count])?;
                 self.next.set(next + count);
             }
-            let before = answered;
-            for socket in &self.sockets {
-                answered += receive(socket, &mut buffers)?;
-            }
-            waiting = waiting.saturating_sub((answered - before) as usize);
-            if answered == before && waiting == WINDOW && !self.wait()? {
+            let more = self.receive(&mut buffers)?;
+            answered += more;
+            waiting = waiting.saturating_sub(more as usize);
+            if more == 0 && waiting == WINDOW && !self.wait(PATIENCE_MS)? {
                 waiting = 0;
             }
         }
         ensure(answered > 0, || "nothing was answered".into())?;
+        Ok(answered)
+    }
+
+    /// Sends each packet once, few at a time, from one socket after the other; how many were answered, however slowly.
+    ///
+    /// # Errors
+    /// When a socket fails.
+    pub fn each(&self, packets: &[Vec<u8>]) -> Outcome<u64> {
+        let (mut buffers, mut answered) = (vec![[0; 2048]; AT_ONCE], 0);
+        for (few, socket) in packets.chunks(AT_ONCE).zip(self.sockets.iter().cycle()) {
+            let due = answered + self.send(socket, few)? as u64;
+            while answered < due && self.wait(LONG_PATIENCE_MS)? {
+                answered += self.receive(&mut buffers)?;
+            }
+        }
         Ok(answered)
     }
 
@@ -141,13 +156,12 @@ impl Load {
                 let first = sent % packets.len();
                 let count = AT_ONCE.min(due - sent).min(packets.len() - first);
                 sent += self.send(socket, &packets[first..first + count])?;
-                answered += receive(socket, &mut buffers)?;
             }
+            answered += self.receive(&mut buffers)?;
             std::thread::sleep(PAUSE);
         }
-        self.wait()?;
-        for socket in &self.sockets {
-            answered += receive(socket, &mut buffers)?;
+        while self.wait(PATIENCE_MS)? {
+            answered += self.receive(&mut buffers)?;
         }
         Ok(answered)
     }
@@ -166,11 +180,16 @@ impl Load {
         }
     }
 
-    /// False when nothing comes.
-    fn wait(&self) -> Outcome<bool> {
+    /// Takes some of what has come.
+    fn receive(&self, buffers: &mut [[u8; 2048]]) -> Outcome<u64> {
+        self.sockets.iter().map(|socket| receive(socket, buffers)).sum()
+    }
+
+    /// False when nothing comes for so long.
+    fn wait(&self, milliseconds: u16) -> Outcome<bool> {
         let mut fds: Vec<_> =
             self.sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
-        Ok(poll(&mut fds, PollTimeout::from(PATIENCE_MS)).map_err(std::io::Error::from)? > 0)
+        Ok(poll(&mut fds, PollTimeout::from(milliseconds)).map_err(std::io::Error::from)? > 0)
     }
 }
 

@@ -70,12 +70,12 @@ impl Asking {
     }
 
     /// Asks, and gives the plaintext of the answer.
-    fn ask(&mut self, keeper: &mut Keeper, kind: u8, text: &Text) -> Result<Vec<u8>, DropReason> {
+    fn ask(&mut self, keeper: &mut Keeper, kind: u8, request: &Text) -> Result<Vec<u8>, DropReason> {
         let (me, nonce) = (&self.bench.me.dht, Nonce::generate(&mut self.bench.rng));
         let key = Nacl.agree(&me.secret, &keeper.key()).unwrap();
         let mut buf = [0; DATAGRAM_MAX];
-        let len = TEXT_AT + text.0.len();
-        buf[TEXT_AT..len].copy_from_slice(&text.0);
+        let len = TEXT_AT + request.0.len();
+        buf[TEXT_AT..len].copy_from_slice(&request.0);
         Outer::emit_header(&mut Writer::new(&mut buf), kind, &me.public, &nonce);
         Nacl.seal(&key, &nonce, &mut buf[BOX_AT..len]);
         match keeper.handle(&mut buf, len, self.from, self.via) {
@@ -86,7 +86,7 @@ impl Asking {
                 assert_eq!(outer.sender, keeper.key());
                 assert!(Nacl.open(&key, &nonce, &mut buf[BOX_AT..len]));
                 let (text, id) = buf[TEXT_AT..len].split_last_chunk::<8>().unwrap();
-                assert_eq!(u64::from_be_bytes(*id), 5);
+                assert_eq!(Some(id), request.0.last_chunk(), "echoed");
                 Ok(text.to_vec())
             }
             Disposition::Dropped(reason) => Err(reason),
@@ -279,6 +279,13 @@ fn a_flood_of_searches_meets_the_budget() {
 #[test]
 fn an_entry_is_small() {
     assert!(size_of::<Slot<Announcement>>() <= 568);
+}
+
+#[test]
+fn a_request_that_somebody_made_up() {
+    let mut keeper = Keeper::new(2);
+    let answer = Asking::new(50).ask(&mut keeper, kind::DATA_SEARCH_REQUEST, &Text((0..40).collect())).unwrap();
+    assert_eq!(answer[..32], core::array::from_fn::<u8, 32, _>(|at| at as u8));
 }
 
 quickcheck! {
