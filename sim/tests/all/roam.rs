@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod people;
-
+use crate::people::{MINUTE, Net, SECOND, network};
 use bluering_core::time::Instant;
 use bluering_sim::net::{LinkSpec, NatSpec, Place, V4};
 use bluering_sim::plan::CLIENT;
 use bluering_sim::{HostId, HostSpec};
 use core::time::Duration;
-use people::{MINUTE, Net, SECOND, network};
 
 /// Public nodes around, so that nobody's paths lead through the two alone.
 const SERVERS: u32 = 10;

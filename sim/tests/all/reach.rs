@@ -187,7 +187,7 @@ fn udp_dies(seed: u64, who: usize) -> Option<Duration> {
     Some(gap(&mut world, a, b, |world| world.net_mut().set_udp(host, false)))
 }
 
-/// For the table in the README: `cargo test -p bluering-sim --test reach -- --nocapture`. The bounds are the issue's
+/// For the table in the README: `cargo test -p bluering-sim --test all reach -- --nocapture`. The bounds are the issue's
 /// where the core keeps them, and else what it keeps today.
 #[test]
 fn how_long_it_takes() {

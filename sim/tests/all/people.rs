@@ -1,7 +1,5 @@
 //! Networks of people and servers, and a log of all that is sent in them.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use bluering_core::crypto::PublicKey;
 use bluering_core::time::Instant;
 use bluering_core::{Connection, Endpoint, Event, Limits};

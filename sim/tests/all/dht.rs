@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
 
-mod people;
-
+use crate::people::{self, DHT, MINUTE, Net, SECOND, befriend, come, knows, network, network_of, time_until, weather};
 use bluering_core::Limits;
 use bluering_sim::SimRng;
 use bluering_sim::adversaries::craft::{Attacker, address};
@@ -11,7 +10,6 @@ use bluering_sim::net::{NatSpec, Place};
 use bluering_sim::plan::CLIENT;
 use bluering_sim::{HostId, HostSpec};
 use core::time::Duration;
-use people::{DHT, MINUTE, Net, SECOND, befriend, come, knows, network, network_of, time_until, weather};
 use quickcheck::QuickCheck;
 
 /// All people but the bootstrap node know each other.

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
 
-mod people;
-
+use crate::people::{
+    self, MINUTE, Net, ONION, SECOND, Sent, accept, befriend, come, is_connected, network, network_of, time_until,
+    weather,
+};
 use bluering_core::crypto::PublicKey;
 use bluering_core::wire::kind;
 use bluering_core::{Disposition, DropReason, Endpoint, Limits};
@@ -11,9 +13,6 @@ use bluering_sim::plan::CLIENT;
 use bluering_sim::world::SavedState;
 use bluering_sim::{HostId, World};
 use core::time::Duration;
-use people::{
-    MINUTE, Net, ONION, SECOND, Sent, accept, befriend, come, is_connected, network, network_of, time_until, weather,
-};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Onion data, as it reaches its receiver.

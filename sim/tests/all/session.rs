@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
 
-mod people;
-
+use crate::people::{self, MINUTE, Net, SECOND, network_of, used, weather};
 use bluering_core::Limits;
 use bluering_sim::HostId;
 use bluering_sim::plan::CLIENT;
 use core::time::Duration;
-use people::{MINUTE, Net, SECOND, network_of, used, weather};
 
 const ENDS: [HostId; 2] = [1, 2];
 
