@@ -353,7 +353,7 @@ impl Session {
                 if doubted {
                     live.send.way_changed(now);
                 }
-                live.on_timeout(now, blocks)
+                live.on_timeout(now, blocks) && !self.ways.is_lost(now)
             }
             State::Drained(live) => live.receive.has_unread(),
             State::Closing(_) | State::Gone => true,
@@ -402,7 +402,10 @@ impl Session {
                     opening.restart(now);
                 }
             }
-            State::Established(live) => live.probe(now),
+            State::Established(live) => {
+                live.probe(now);
+                self.ways.set_adrift();
+            }
             State::Closing(_) | State::Drained(_) | State::Gone => {}
         }
     }

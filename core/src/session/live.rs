@@ -13,7 +13,8 @@ use core::time::Duration;
 
 /// A session without any packet for so long is dead (`friend_connection.h`, FRIEND_CONNECTION_TIMEOUT).
 const SILENCE_MAX: Duration = Duration::from_secs(32);
-/// toxcore believes in a direct connection for 8 s (`net_crypto.h`, UDP_DIRECT_TIMEOUT).
+/// A session is silent after so long: toxcore believes in a direct connection for 8 s (`net_crypto.h`,
+/// UDP_DIRECT_TIMEOUT).
 const DIRECT_LIFE: Duration = Duration::from_secs(8);
 /// Pause between packets on an idle session: two of them reach toxcore within its 8 s.
 const KEEPALIVE: Duration = Duration::from_millis(3_800);
@@ -225,8 +226,8 @@ impl Live {
         self.heard
     }
 
-    /// Whether the peer's address has proved itself lately.
-    pub(crate) fn is_direct(&self, now: Instant) -> bool {
+    /// Whether the peer was heard lately.
+    pub(crate) fn was_heard(&self, now: Instant) -> bool {
         now < self.heard + DIRECT_LIFE
     }
 

@@ -10,6 +10,7 @@ use crate::relay::Reach;
 use crate::time::Instant;
 use crate::wire::kind;
 use crate::{Disposition, DropReason, Endpoint, Frame};
+use core::time::Duration;
 
 /// A session that has something to say through a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) struct Relayed {
     pub(crate) owner: usize,
     /// It is not open yet: the packet is to go to all relays.
     pub(crate) opening: bool,
-    /// Nothing has been acknowledged for long: another relay may be better.
+    /// Nothing has been acknowledged or heard for long: another relay may be better, this one may be gone.
     pub(crate) stalled: bool,
 }
 
@@ -25,7 +26,8 @@ impl<'s> Sessions<'s> {
     /// How relays reach the peer.
     pub(crate) fn set_reach(&mut self, now: Instant, id: SessionId, reach: Reach) {
         let Some(session) = self.table.get_mut(id) else { return };
-        let is_news = session.ways.set_reach(reach);
+        let round_trip = session.established().map_or(Duration::ZERO, |live| live.send.rtt().min());
+        let is_news = session.ways.set_reach(now, reach, round_trip);
         if let State::CookieRequesting(opening) = &mut session.state
             && reach != Reach::None
             && opening.is_waiting()
@@ -33,6 +35,11 @@ impl<'s> Sessions<'s> {
             opening.restart(now);
         }
         if is_news {
+            if session.is_relayed()
+                && let State::Established(live) = &mut session.state
+            {
+                live.send.way_changed(now);
+            }
             self.touch(now, id);
         }
     }
@@ -125,7 +132,7 @@ impl<'s> Sessions<'s> {
     }
 
     /// The next session that has something to say through a relay, once.
-    pub(crate) fn next_relayed(&mut self) -> Option<Relayed> {
+    pub(crate) fn next_relayed(&mut self, now: Instant) -> Option<Relayed> {
         if !self.relay_due {
             return None;
         }
@@ -135,7 +142,7 @@ impl<'s> Sessions<'s> {
         session.ways.due = false;
         let (opening, stalled) = match &session.state {
             State::CookieRequesting(_) | State::HandshakeSent(_) | State::NotConfirmed { .. } => (true, false),
-            State::Established(live) => (false, live.send.is_stalled()),
+            State::Established(live) => (false, live.send.is_stalled() || !live.was_heard(now)),
             State::Closing(_) | State::Drained(_) | State::Gone => (false, false),
         };
         Some(Relayed { owner: session.owner as usize, opening, stalled })
