@@ -353,7 +353,7 @@ impl Session {
                 if doubted {
                     live.send.way_changed(now);
                 }
-                live.on_timeout(now, blocks) && !self.ways.is_lost(now)
+                live.on_timeout(now, blocks)
             }
             State::Drained(live) => live.receive.has_unread(),
             State::Closing(_) | State::Gone => true,

@@ -10,7 +10,6 @@ use crate::relay::Reach;
 use crate::time::Instant;
 use crate::wire::kind;
 use crate::{Disposition, DropReason, Endpoint, Frame};
-use core::time::Duration;
 
 /// A session that has something to say through a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +25,12 @@ impl<'s> Sessions<'s> {
     /// How relays reach the peer.
     pub(crate) fn set_reach(&mut self, now: Instant, id: SessionId, reach: Reach) {
         let Some(session) = self.table.get_mut(id) else { return };
-        let round_trip = session.established().map_or(Duration::ZERO, |live| live.send.rtt().min());
-        let is_news = session.ways.set_reach(now, reach, round_trip);
+        let is_news = session.ways.set_reach(reach);
+        if let State::Established(live) = &mut session.state
+            && let Some(patience) = session.ways.take_adrift(live.send.rtt().min())
+        {
+            live.expect_sign(now, patience);
+        }
         if let State::CookieRequesting(opening) = &mut session.state
             && reach != Reach::None
             && opening.is_waiting()

@@ -46,9 +46,8 @@ pub(crate) struct Ways {
     /// When the peer was last heard directly.
     heard: Instant,
     probe_at: Instant,
-    /// We have moved or slept, and nothing was heard since; and when that has lasted too long.
+    /// We have moved or slept, nothing was heard since, and no relay is there.
     adrift: bool,
-    adrift_until: Instant,
 }
 
 impl Ways {
@@ -63,15 +62,11 @@ impl Ways {
         heard: Instant::ZERO,
         probe_at: Instant::ZERO,
         adrift: false,
-        adrift_until: Instant::FAR,
     };
 
-    /// How relays reach the peer may have changed; its packets take `round_trip`. True when that is news.
-    pub(crate) fn set_reach(&mut self, now: Instant, reach: Reach, round_trip: Duration) -> bool {
+    /// How relays reach the peer may have changed. True when that is news.
+    pub(crate) fn set_reach(&mut self, reach: Reach) -> bool {
         self.watched = true;
-        if self.adrift && reach != Reach::None && self.adrift_until == Instant::FAR {
-            self.adrift_until = now + ADRIFT + 3 * round_trip;
-        }
         core::mem::replace(&mut self.reach, reach) != reach
     }
 
@@ -114,13 +109,15 @@ impl Ways {
     }
 
     /// We have moved or slept: whether the peer still knows us is open.
-    pub(crate) fn set_adrift(&mut self) {
-        (self.adrift, self.adrift_until) = (true, Instant::FAR);
+    pub(crate) const fn set_adrift(&mut self) {
+        self.adrift = true;
     }
 
-    /// Whether the peer has forgotten us.
-    pub(crate) fn is_lost(&self, now: Instant) -> bool {
-        self.adrift_until <= now
+    /// Once a relay is there: whether, and how soon, a peer that is still silent has forgotten us. Its packets take
+    /// `round_trip`.
+    pub(crate) fn take_adrift(&mut self, round_trip: Duration) -> Option<Duration> {
+        let shows = self.adrift && self.reach != Reach::None;
+        shows.then(|| self.on_land()).map(|()| ADRIFT + 3 * round_trip)
     }
 
     /// The peer's address is new.
@@ -130,7 +127,7 @@ impl Ways {
 
     /// Timers of an established session. True when the direct way is doubted from now on.
     pub(crate) fn on_timeout(&mut self, now: Instant, live: &Live, has_address: bool) -> bool {
-        if now < self.doubt_at(live, has_address) {
+        if now < self.deadline(live, has_address) {
             return false;
         }
         if self.direct {
@@ -142,12 +139,8 @@ impl Ways {
         false
     }
 
-    /// When [`on_timeout`](Self::on_timeout) or [`is_lost`](Self::is_lost) has something to say.
+    /// When [`on_timeout`](Self::on_timeout) has something to do.
     pub(crate) fn deadline(&self, live: &Live, has_address: bool) -> Instant {
-        self.doubt_at(live, has_address).min(self.adrift_until)
-    }
-
-    fn doubt_at(&self, live: &Live, has_address: bool) -> Instant {
         if !self.watched || !has_address {
             return Instant::FAR;
         }
@@ -160,7 +153,7 @@ impl Ways {
     }
 
     const fn on_land(&mut self) {
-        (self.adrift, self.adrift_until) = (false, Instant::FAR);
+        self.adrift = false;
     }
 
     fn doubt(&mut self, now: Instant) -> bool {

@@ -377,6 +377,22 @@ fn a_full_table_keeps_what_is_configured_and_connected() {
     assert_eq!(desk.client.table().used, 2);
 }
 
+/// One relay listens at several ports, and a friend names one that is closed to us.
+#[test]
+fn what_is_configured_counts_more_than_what_a_friend_says() {
+    let mut desk = Desk::new(2, 2);
+    let wrong = NodeInfo { key: desk.node(0).key, at: desk.node(1).at };
+    desk.relays[1].works = false;
+    desk.client.set_peer(desk.bench.now, 0, PublicKey([9; 32]));
+    desk.client.peer_relay(desk.bench.now, 0, wrong);
+    assert!(desk.add(0));
+    desk.run();
+    assert_eq!((desk.is_up(0), desk.relays[0].opened, desk.relays[1].opened), (true, 1, 0));
+    desk.client.peer_relay(desk.bench.now, 0, wrong);
+    desk.pass(Duration::from_secs(100));
+    assert_eq!((desk.relays[0].opened, desk.relays[1].opened), (1, 0), "it is left as it is");
+}
+
 #[test]
 fn without_room_nothing_happens() {
     let mut desk = Desk::new(1, 0);
