@@ -5,10 +5,10 @@
 //! section  length u32 | type u16 | 0x01ce | content
 //! ```
 //! Sections are keys (1), DHT nodes (2), friends (3), name (4), status message (5), status (6), groups (7), TCP relays
-//! (10), path nodes (11), conferences (20), end (255), and one of our own: where friends were last. [`Profile`] reads one from a slice without copying;
-//! [`ProfileWriter`] appends sections to a [`Sink`]. Sections that we do not understand are carried from one to the
-//! other byte for byte, so that another client finds its groups again. Sources: `state.c`, `Messenger.c`; wire-facts
-//! 2.17.
+//! (10), path nodes (11), conferences (20), end (255), and one of our own: where friends were last. [`Profile`] reads
+//! one from a slice without copying; [`ProfileWriter`] appends sections to a [`Sink`]. Sections that we do not
+//! understand are carried from one to the other byte for byte, so that another client finds its groups again. Sources:
+//! `state.c`, `Messenger.c`; wire-facts 2.17.
 
 mod friend;
 #[cfg(test)]
