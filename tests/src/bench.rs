@@ -10,16 +10,24 @@ pub struct Bench {
     /// `--quick`: one short run, for seeing that it works.
     pub quick: bool,
     runs: Option<usize>,
+    only: Option<String>,
     failures: RefCell<Vec<String>>,
 }
 
 impl Bench {
-    /// Reads `--quick` and `--runs N`; Cargo adds `--bench`.
+    /// Reads `--quick`, `--runs N` and `--only TEXT`; Cargo adds `--bench`.
     #[must_use]
     pub fn from_args() -> Self {
         let args: Vec<String> = std::env::args().collect();
         let runs = args.windows(2).find(|pair| pair[0] == "--runs").and_then(|pair| pair[1].parse().ok());
-        Self { quick: args.iter().any(|arg| arg == "--quick"), runs, failures: RefCell::default() }
+        let only = args.windows(2).find(|pair| pair[0] == "--only").map(|pair| pair[1].clone());
+        Self { quick: args.iter().any(|arg| arg == "--quick"), runs, only, failures: RefCell::default() }
+    }
+
+    /// Whether this is to be measured: all is, unless `--only TEXT` says otherwise.
+    #[must_use]
+    pub fn wants(&self, what: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| what.contains(only.as_str()))
     }
 
     /// How often to measure everything.

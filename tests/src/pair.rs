@@ -186,12 +186,11 @@ impl Pair {
     }
 
     /// Both say something again and again, as far as their programs let them, until each has heard something after its
-    /// mark. How long that took from now on.
+    /// mark. How long that took since `start`.
     ///
     /// # Errors
     /// When it takes longer than [`TALK`].
-    pub fn talk(&self, marks: [usize; 2]) -> Outcome<Duration> {
-        let start = Instant::now();
+    pub fn talk(&self, start: Instant, marks: [usize; 2]) -> Outcome<Duration> {
         let mut heard = [None; 2];
         while heard.contains(&None) {
             ensure(start.elapsed() < TALK, || format!("not heard within {TALK:?}: {heard:?}"))?;
