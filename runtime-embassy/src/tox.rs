@@ -28,8 +28,9 @@ pub struct DeviceEnv;
 impl Env for DeviceEnv {
     type Rng = ChaCha12Rng;
     type Suite = Nacl;
+    /// The memory is there with the feature only.
+    const RELAYS: bool = cfg!(feature = "relays");
     /// There is no room for them.
-    const RELAYS: bool = false;
     const SERVES: bool = false;
     const LAN_DISCOVERY: bool = false;
 }

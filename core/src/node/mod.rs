@@ -28,6 +28,8 @@ pub use profile::FriendTexts;
 pub use relays::RelayHost;
 #[cfg(feature = "alloc")]
 pub use shard::{AgreedKey, Shard, Sorted};
+#[cfg(feature = "relays")]
+pub use storage::RELAY_STREAMS;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
@@ -323,7 +325,12 @@ impl<'s, E: Env> Node<'s, E> {
                 dht_seed,
             ),
             relay: OnionRelay::new(rng),
-            relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, ways.proxy),
+            relays: RelayClient::new(
+                (storage.relays, storage.streams),
+                storage.relay_peers,
+                storage.relay_names,
+                ways.proxy,
+            ),
             store: AnnounceStore::new(storage.announced, storage.group_peers, rng),
             forwarder: Forwarder::new(rng),
             announcements: Announcements::new(now, storage.announcements, rng),
