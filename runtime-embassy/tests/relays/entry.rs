@@ -32,6 +32,8 @@ pub(crate) const TCP_PORT: NonZeroU16 = NonZeroU16::new(3389).unwrap();
 const SOCKETS: usize = 8;
 const PENDING: usize = 4;
 const BUFFER: usize = 8192;
+/// It is no microcontroller: onion paths of all devices lead through it.
+const AGREEMENTS: u32 = 10_000;
 
 struct EntryEnv;
 
@@ -132,7 +134,8 @@ impl Server {
         let parts = |seed| Parts { rng: ChaCha12Rng::from_seed([seed; 32]), suite: Nacl };
         let config =
             Config { dht_secret: Some(secret.clone()), ..Config::new(SecretKey::from_bytes([77; 32]), Nospam([0; 4])) };
-        let node = Node::new(config, leak(Tables::new()).storage(), parts(1), now()).expect("room");
+        let node = Node::new(config, leak(Tables::new()).storage().with_agreements(AGREEMENTS), parts(1), now())
+            .expect("room");
         let tables = leak(RelayTables::new()).storage(PENDING, SOCKETS);
         let relay = RelayServer::new(secret, tables, parts(2), now()).expect("room");
         let lines = (0..SOCKETS).map(|_| Line::new(stack)).collect();
