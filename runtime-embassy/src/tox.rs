@@ -32,6 +32,7 @@ impl Env for DeviceEnv {
     const RELAYS: bool = cfg!(feature = "relays");
     /// There is no room for them.
     const SERVES: bool = false;
+    const PROXIES: bool = false;
     const LAN_DISCOVERY: bool = false;
 }
 

@@ -296,6 +296,7 @@ impl<'s, E: Env> Node<'s, E> {
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
         let Config { lan_discovery, proxy, hole_punching, .. } = config;
+        let proxy = proxy.filter(|_| E::PROXIES);
         let ways = Ways { udp: config.udp && proxy.is_none(), lan_discovery, proxy, hole_punching };
         Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }

@@ -39,7 +39,8 @@ impl RelayClient<'_> {
 
     /// Finds the next timer.
     pub(super) fn set_wake(&mut self) {
-        let idle = |relay: &Relay| if relay.is_active() { relay.idle_since + IDLE_TIME } else { Instant::FAR };
+        let is_idle = |relay: &Relay| relay.is_active() && relay.idle_since != Instant::ZERO;
+        let idle = |relay: &Relay| if is_idle(relay) { relay.idle_since + IDLE_TIME } else { Instant::FAR };
         let next = |relay: &Relay| relay.until().min(idle(relay));
         self.wake = self.relays.iter().filter(|relay| !relay.is_vacant()).map(next).min().unwrap_or(Instant::FAR);
     }
@@ -117,8 +118,8 @@ impl RelayClient<'_> {
             }
             let relay = &mut self.relays[place];
             if needed {
-                relay.idle_since = Instant::FAR;
-            } else if relay.idle_since == Instant::FAR {
+                relay.idle_since = Instant::ZERO;
+            } else if relay.idle_since == Instant::ZERO {
                 relay.idle_since = now;
             } else if now.reached(relay.idle_since, IDLE_TIME) {
                 self.hang_up(place);

@@ -19,8 +19,8 @@ use embassy_net::StackResources;
 use rand_core::Rng;
 use static_cell::{ConstStaticCell, StaticCell};
 
-/// UDP, DHCP, DNS.
-const SOCKETS: usize = 3;
+/// Those of the client, DHCP, DNS.
+const SOCKETS: usize = bluering_bot::bluering_embassy::SOCKETS + 2;
 const FRIENDS: usize = 8;
 
 type Resources = ToxResources<'static>;
