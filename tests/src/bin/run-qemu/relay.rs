@@ -1,0 +1,57 @@
+//! Where UDP does not lead: the device lives by the TCP relay of its only node.
+
+use crate::stage::{Client, Friendship, Lab, Stage, config};
+use crate::table::{Figure, Figures};
+use bluering_tests::{Device, Outcome};
+use core::time::Duration;
+use std::time::Instant;
+
+const CLIENT: [u8; 4] = [192, 0, 2, 10];
+const HOME: [u8; 4] = [198, 51, 100, 20];
+const INSIDE: &str = "ipv4 = 192.168.1.5/24\ngateway = 192.168.1.1\n";
+const MESSAGES: u64 = 10;
+/// How long the node is away: everybody notices, and nobody gives his friend up.
+const AWAY: Duration = Duration::from_secs(3);
+
+/// UDP is blocked from the beginning; the relay is killed and comes back; UDP comes, and dies while they chat.
+pub(crate) fn relay(lab: &Lab, figures: &mut Figures) -> Outcome {
+    let mut stage = Stage::with_relay()?;
+    let client = stage.client("client", CLIENT)?;
+    let home = stage.internet.home(HOME)?;
+    home.net().block_udp(true)?;
+    let text = config(&stage.node.address(), INSIDE, &[&client]);
+    let device = lab.board_with_relays(&home, "device")?.boot(&text)?;
+    device.wait_after(0, "connection", |heard| heard.text("rest") == "tcp")?;
+    let friendship = Friendship::make(&client, &device)?;
+    friendship.chat(MESSAGES)?;
+
+    stage.restart_node(AWAY)?;
+    friendship.chat(MESSAGES)?;
+
+    let mark = client.peer.mark();
+    home.net().block_udp(false)?;
+    comes_by(&client, mark, "udp")?;
+    friendship.chat(MESSAGES)?;
+    let (mark, start) = (client.peer.mark(), Instant::now());
+    home.net().block_udp(true)?;
+    friendship.chat(MESSAGES)?;
+    println!("relay: {MESSAGES} messages each way took {:.1} s when UDP died", start.elapsed().as_secs_f64());
+    comes_by(&client, mark, "tcp")?;
+    friendship.chat(MESSAGES)?;
+    memory(&device, figures)
+}
+
+/// Waits until the client sees the device this way.
+fn comes_by(client: &Client, mark: usize, way: &str) -> Outcome {
+    client.peer.wait_after(mark, "friend_connection", |heard| heard.text("status") == way).map(drop)
+}
+
+fn memory(device: &Device, figures: &mut Figures) -> Outcome {
+    let status = device.status()?;
+    let used = status.number("stack_used")? as f64 / 1024.0;
+    figures.add(Figure::RelayStorage, status.number("ram_core")? as f64 / 1024.0);
+    figures.add(Figure::RelayStack, used);
+    let statics = figures.get(Figure::RelayStatics).unwrap_or_default();
+    figures.add(Figure::RelayRam, statics + used);
+    Ok(())
+}
