@@ -21,6 +21,9 @@ use embassy_time::{Duration, Timer};
 /// Datagrams handled before other tasks have their turn: each may cost a key agreement.
 const DATAGRAMS_AT_ONCE: usize = 8;
 
+/// How soon the node's timers are looked at again while the socket takes nothing.
+const BLOCKED_LOOK: core::time::Duration = core::time::Duration::from_millis(50);
+
 /// The node's driver, for [`Runner::run`](crate::Runner::run).
 pub(crate) struct Driver<'d> {
     pub(crate) inner: &'d RefCell<Inner<'d>>,
@@ -69,7 +72,9 @@ impl Driver<'_> {
             inner.tasks.wake();
         }
         let unblock = self.port.unblock(now(), cx);
-        let node = idle.deadline.map(|deadline| deadline.at);
+        // What is overdue waits for the socket, which calls; what else may be due behind it is looked at now and then.
+        let soonest = if idle.transmit_blocked { now() + BLOCKED_LOOK } else { Instant::ZERO };
+        let node = idle.deadline.map(|deadline| deadline.at.max(soonest));
         more || [node, unblock, farewell].into_iter().any(|at| is_due(cx, at))
     }
 }

@@ -282,7 +282,13 @@ impl<'d> Tox<'d> {
     /// # Errors
     /// [`SendError`]; after `Full` an [`Event::Writable`] follows when there is room.
     pub fn try_send_message(self, to: FriendId, kind: MessageKind, text: &[u8]) -> Result<MessageId, SendError> {
-        self.command(|node, now| node.send_message(now, to, kind, text))
+        let mut inner = self.inner.borrow_mut();
+        let sent = inner.node.send_message(now(), to, kind, text);
+        // Who waits for room tries again after each turn of the runner: that alone is no reason for another.
+        if sent != Err(SendError::Full) {
+            inner.touch();
+        }
+        sent
     }
 
     /// Sends a packet of the application's own to an online friend, lossless or lossy: 1 to 1373 bytes, the first of

@@ -30,14 +30,15 @@ use table::Figures;
 /// A scenario: its name, what it shows, and how.
 type Scenario = (&'static str, &'static str, fn(&Lab, &mut Figures) -> Outcome);
 
-static SCENARIOS: [Scenario; 12] = [
+static SCENARIOS: [Scenario; 13] = [
     ("chat", "a real client adds the device; 100 messages each way, with receipts", chat::chat),
     ("reset", "reset button and power cuts: the same identity, and online again", chat::reset),
     ("confirm", "a friend request waits for the console's answer", chat::confirm),
     ("idle", "nothing is lost while nobody says anything; what that costs", idle::idle),
     ("flood", "hostile datagrams: the friend stays online", flood::scenario::flood),
     ("nat", "two devices behind two NATs meet and chat", nat::nat),
-    ("relay", "UDP is blocked, dies, comes back: TCP relays carry on", relay::relay),
+    ("relay", "UDP is blocked: they meet through a TCP relay, which goes and comes back", relay::relay),
+    ("fallback", "UDP dies while they chat, and comes back: a TCP relay carries on", relay::fallback),
     ("dhcp", "address and name server from DHCP, the node by its name", paths::dhcp),
     ("ipv6", "IPv6 alone", paths::ipv6),
     ("link", "the cable is pulled, and plugged in elsewhere", paths::link),
@@ -45,8 +46,8 @@ static SCENARIOS: [Scenario; 12] = [
     ("flash", "a damaged flash costs the newest snapshot at most, and is told", broken::flash),
 ];
 
-/// The scenario that needs an image of its own.
-const RELAY: &str = "relay";
+/// The scenarios that need an image of their own.
+const OF_RELAYS: [&str; 2] = ["relay", "fallback"];
 
 /// Firmware in QEMU among real Tox programs.
 #[derive(Parser)]
@@ -68,7 +69,7 @@ enum Command {
 struct Test {
     /// The linked firmware
     image: PathBuf,
-    /// The same with TCP relays; without it there is no scenario relay
+    /// The same with TCP relays; without it the scenarios relay and fallback are left out
     #[arg(long, value_name = "IMAGE")]
     relays: Option<PathBuf>,
     /// How long to idle, in seconds
@@ -86,7 +87,7 @@ struct Test {
     /// Where to keep what the devices said
     #[arg(long, value_name = "FOLDER")]
     logs: Option<PathBuf>,
-    /// Only these scenarios, of: chat reset confirm idle flood nat relay dhcp ipv6 link config flash
+    /// Only these scenarios, of: chat reset confirm idle flood nat relay fallback dhcp ipv6 link config flash
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
 }
@@ -113,7 +114,7 @@ fn test(options: &Test) -> Outcome {
     if let Some(image) = &options.relays {
         image::measure(image, &image::WITH_RELAYS, &mut figures)?;
     }
-    let is_possible = |name: &str| options.relays.is_some() || name != RELAY;
+    let is_possible = |name: &str| options.relays.is_some() || !OF_RELAYS.contains(&name);
     let is_wanted = |name: &str| {
         if options.only.is_empty() { is_possible(name) } else { options.only.iter().any(|only| only == name) }
     };

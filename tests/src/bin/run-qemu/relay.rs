@@ -1,8 +1,8 @@
-//! Where UDP does not lead: the device lives by the TCP relay of its only node.
+//! Where UDP does not lead, or not any more: a device and its friend have the TCP relay of their only node.
 
 use crate::stage::{Client, Friendship, Lab, Stage, config};
 use crate::table::{Figure, Figures};
-use bluering_tests::{Device, Outcome};
+use bluering_tests::{Device, Outcome, Wire};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -13,32 +13,45 @@ const MESSAGES: u64 = 10;
 /// How long the node is away: everybody notices, and nobody gives his friend up.
 const AWAY: Duration = Duration::from_secs(3);
 
-/// UDP is blocked from the beginning; the relay is killed and comes back; UDP comes, and dies while they chat.
+/// UDP is blocked from the beginning; the relay is killed and comes back.
 pub(crate) fn relay(lab: &Lab, figures: &mut Figures) -> Outcome {
     let mut stage = Stage::with_relay()?;
     let client = stage.client("client", CLIENT)?;
     let home = stage.internet.home(HOME)?;
     home.net().block_udp(true)?;
-    let text = config(&stage.node.address(), INSIDE, &[&client]);
-    let device = lab.board_with_relays(&home, "device")?.boot(&text)?;
+    let device = boot(lab, &stage, &home, &client)?;
     device.wait_after(0, "connection", |heard| heard.text("rest") == "tcp")?;
     let friendship = Friendship::make(&client, &device)?;
     friendship.chat(MESSAGES)?;
-
     stage.restart_node(AWAY)?;
     friendship.chat(MESSAGES)?;
+    memory(&device, figures)
+}
 
+/// UDP dies while they chat, and comes back.
+pub(crate) fn fallback(lab: &Lab, figures: &mut Figures) -> Outcome {
+    let stage = Stage::with_relay()?;
+    let client = stage.client("client", CLIENT)?;
+    let home = stage.internet.home(HOME)?;
+    let device = boot(lab, &stage, &home, &client)?;
+    let friendship = Friendship::make(&client, &device)?;
+    let mark = client.peer.mark();
+    friendship.chat(MESSAGES)?;
+    let start = Instant::now();
+    home.net().block_udp(true)?;
+    friendship.chat(MESSAGES)?;
+    println!("fallback: UDP died, and {MESSAGES} messages each way took {:.1} s", start.elapsed().as_secs_f64());
+    comes_by(&client, mark, "tcp")?;
+    friendship.chat(MESSAGES)?;
     let mark = client.peer.mark();
     home.net().block_udp(false)?;
     comes_by(&client, mark, "udp")?;
     friendship.chat(MESSAGES)?;
-    let (mark, start) = (client.peer.mark(), Instant::now());
-    home.net().block_udp(true)?;
-    friendship.chat(MESSAGES)?;
-    println!("relay: {MESSAGES} messages each way took {:.1} s when UDP died", start.elapsed().as_secs_f64());
-    comes_by(&client, mark, "tcp")?;
-    friendship.chat(MESSAGES)?;
     memory(&device, figures)
+}
+
+fn boot(lab: &Lab, stage: &Stage, home: &Wire, client: &Client) -> Outcome<Device> {
+    lab.board_with_relays(home, "device")?.boot(&config(&stage.node.address(), INSIDE, &[client]))
 }
 
 /// Waits until the client sees the device this way.
