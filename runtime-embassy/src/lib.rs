@@ -35,7 +35,7 @@
 //! |---|---|
 //! | `tox` | the handle: commands, events, who waits |
 //! | `runner`, `saver` | the task: socket and timers; when to write to the flash |
-//! | `net`, `neighbours` | all that is said to embassy-net: UDP, names, TCP; hosts of our own network that may not exist |
+//! | `net`, `neighbours` | all that is said to embassy-net; hosts of our own network that may not exist |
 //! | [`flash`] | snapshots, the store, numbers that are never used twice |
 //! | `start`, `resources` | how it begins, and in what memory |
 //!

@@ -1,5 +1,5 @@
-//! The runner: one future that drives the node. It sleeps until a datagram, a stream, a command, the node's next deadline
-//! or the network wakes it, and never polls on a tick.
+//! The runner: one future that drives the node. It sleeps until a datagram, a stream, a command, the node's next
+//! deadline or the network wakes it, and never polls on a tick.
 
 use crate::net::{Addresses, Network, Streams, UdpPort};
 use crate::resources::Work;
