@@ -48,7 +48,7 @@ pub use name_server::NameServer;
 pub use nat_net::Translator;
 pub use net::Net;
 pub use node::Node;
-pub use pair::Pair;
+pub use pair::{Pair, TALK};
 pub use peer::Peer;
 pub use programs::{Kind, in_path};
 pub use wire::{Internet, Lan, Wire, address6, router_of};

@@ -2,7 +2,12 @@
 
 use crate::{Failure, Heard, Kind, Net, Node, Outcome, Peer, TempDir, ensure};
 use serde_json::json;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// For how long [`Pair::talk`] goes on.
+pub const TALK: Duration = Duration::from_secs(180);
+/// Between two tries of it, for each side.
+const TALK_STEP: Duration = Duration::from_millis(25);
 
 /// Two peers, and the numbers that they have for each other.
 pub struct Pair {
@@ -14,8 +19,9 @@ pub struct Pair {
     pub b_at_a: u64,
     /// What `b` calls `a`.
     pub a_at_b: u64,
-    node: String,
-    folder: TempDir,
+    /// With which arguments each is started.
+    args: [Vec<String>; 2],
+    _folder: TempDir,
 }
 
 impl Pair {
@@ -24,12 +30,32 @@ impl Pair {
     /// # Errors
     /// When one does not start or does not get connected.
     pub fn online(net: &Net, node: &Node, a: Kind, b: Kind) -> Outcome<Self> {
+        Self::online_with(net, node, (a, &[]), (b, &[]))
+    }
+
+    /// The same, each started with arguments of its own besides the node and its profile.
+    ///
+    /// # Errors
+    /// When one does not start or does not get connected.
+    pub fn online_with(net: &Net, node: &Node, a: (Kind, &[&str]), b: (Kind, &[&str])) -> Outcome<Self> {
+        Self::online_apart(node, (net, a.0, a.1), (net, b.0, b.1))
+    }
+
+    /// The same in networks of their own.
+    ///
+    /// # Errors
+    /// When one does not start or does not get connected.
+    pub fn online_apart(node: &Node, a: (&Net, Kind, &[&str]), b: (&Net, Kind, &[&str])) -> Outcome<Self> {
         let (folder, node) = (TempDir::new()?, node.address());
-        let a = start(net, a, "alice", &node, &folder)?;
-        let b = start(net, b, "bob", &node, &folder)?;
+        let args = [("alice", a.2), ("bob", b.2)].map(|(name, args)| -> Vec<String> {
+            let save = folder.file(&format!("{name}.tox"));
+            let all = ["--bootstrap", &node, "--save", &save].into_iter().chain(args.iter().copied());
+            all.map(String::from).collect()
+        });
+        let (a, b) = (start(a.0, a.1, "alice", &args[0])?, start(b.0, b.1, "bob", &args[1])?);
         a.online()?;
         b.online()?;
-        Ok(Self { a, b, b_at_a: 0, a_at_b: 0, node, folder })
+        Ok(Self { a, b, b_at_a: 0, a_at_b: 0, args, _folder: folder })
     }
 
     /// Two friends of which each was started with arguments of its own.
@@ -37,14 +63,7 @@ impl Pair {
     /// # Errors
     /// When they do not start, get connected or become friends.
     pub fn friends_with(net: &Net, node: &Node, a: (Kind, &[&str]), b: (Kind, &[&str])) -> Outcome<Self> {
-        let (folder, node) = (TempDir::new()?, node.address());
-        let start = |(kind, args): (Kind, &[&str]), name| {
-            Peer::start(net, kind, name, &[&["--bootstrap", &node], args].concat())
-        };
-        let (a, b) = (start(a, "alice")?, start(b, "bob")?);
-        a.online()?;
-        b.online()?;
-        let mut pair = Self { a, b, b_at_a: 0, a_at_b: 0, node, folder };
+        let mut pair = Self::online_with(net, node, a, b)?;
         pair.befriend()?;
         Ok(pair)
     }
@@ -58,7 +77,7 @@ impl Pair {
         let (a, b) = (start(a, "alice")?, start(b, "bob")?);
         a.online()?;
         b.online()?;
-        let mut pair = Self { a, b, b_at_a: 0, a_at_b: 0, node: String::new(), folder: TempDir::new()? };
+        let mut pair = Self { a, b, b_at_a: 0, a_at_b: 0, args: Default::default(), _folder: TempDir::new()? };
         pair.befriend()?;
         Ok(pair)
     }
@@ -108,7 +127,8 @@ impl Pair {
     /// The same pair seen from the other side: `a` and `b` exchanged.
     #[must_use]
     pub fn turned(self) -> Self {
-        Self { a: self.b, b: self.a, b_at_a: self.a_at_b, a_at_b: self.b_at_a, ..self }
+        let [a, b] = self.args;
+        Self { a: self.b, b: self.a, b_at_a: self.a_at_b, a_at_b: self.b_at_a, args: [b, a], ..self }
     }
 
     /// Ends `a`, which saves its profile, and starts it again from there.
@@ -127,7 +147,7 @@ impl Pair {
     pub fn restart_a_as(self, net: &Net, kind: Kind) -> Outcome<Self> {
         let name = self.a.name().to_string();
         self.a.save_and_close()?;
-        let a = start(net, kind, &name, &self.node, &self.folder)?;
+        let a = start(net, kind, &name, &self.args[0])?;
         Ok(Self { a, ..self })
     }
 
@@ -139,9 +159,9 @@ impl Pair {
         let (a, b) = ((self.a.kind(), self.a.name().to_string()), (self.b.kind(), self.b.name().to_string()));
         self.a.save_and_close()?;
         self.b.save_and_close()?;
-        let a = start(net, a.0, &a.1, &self.node, &self.folder)?;
-        let b = start(net, b.0, &b.1, &self.node, &self.folder)?;
-        Ok(Self { a, b, b_at_a: self.b_at_a, a_at_b: self.a_at_b, node: self.node, folder: self.folder })
+        let a = start(net, a.0, &a.1, &self.args[0])?;
+        let b = start(net, b.0, &b.1, &self.args[1])?;
+        Ok(Self { a, b, ..self })
     }
 
     /// `a` sends `text` and `b` gets exactly that; `a` hears that it arrived. `b`'s event.
@@ -158,9 +178,39 @@ impl Pair {
         self.a.wait_after(at_a, "read_receipt", |heard| heard.line["message_id"] == id)?;
         Ok(heard)
     }
+
+    /// What both have said until now, to be given to [`Self::talk`].
+    #[must_use]
+    pub fn marks(&self) -> [usize; 2] {
+        [self.a.mark(), self.b.mark()]
+    }
+
+    /// Both say something again and again, as far as their programs let them, until each has heard something after its
+    /// mark. How long that took from now on.
+    ///
+    /// # Errors
+    /// When it takes longer than [`TALK`].
+    pub fn talk(&self, marks: [usize; 2]) -> Outcome<Duration> {
+        let start = Instant::now();
+        let mut heard = [None; 2];
+        while heard.contains(&None) {
+            ensure(start.elapsed() < TALK, || format!("not heard within {TALK:?}: {heard:?}"))?;
+            let sides = [(&self.a, self.b_at_a), (&self.b, self.a_at_b)];
+            for (peer, friend) in sides {
+                // Refused while the friend is offline.
+                let _ = peer.cmd("send_message", json!({"friend": friend, "text": "are you there?"}));
+            }
+            for ((peer, _), (mark, heard)) in sides.into_iter().zip(marks.into_iter().zip(&mut heard)) {
+                if heard.is_none() {
+                    *heard = peer.wait_since(mark, "message", TALK_STEP, |_| true).ok().map(|message| message.at);
+                }
+            }
+        }
+        let last = heard.into_iter().flatten().max();
+        Ok(last.map_or(Duration::ZERO, |last| last.saturating_duration_since(start)))
+    }
 }
 
-fn start(net: &Net, kind: Kind, name: &str, node: &str, folder: &TempDir) -> Outcome<Peer> {
-    let save = folder.file(&format!("{name}.tox"));
-    Peer::start(net, kind, name, &["--bootstrap", node, "--save", &save])
+fn start(net: &Net, kind: Kind, name: &str, args: &[String]) -> Outcome<Peer> {
+    Peer::start(net, kind, name, &args.iter().map(String::as_str).collect::<Vec<_>>())
 }

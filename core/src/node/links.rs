@@ -326,7 +326,7 @@ impl<'s, E: Env> Node<'s, E> {
 
     /// From now on the friend is looked for under `dht_key`. A session with another key (`outdates_session`) belongs to
     /// a run of the friend's client that is over.
-    fn set_friend_dht_key(&mut self, id: FriendId, dht_key: PublicKey, outdates_session: bool) {
+    pub(super) fn set_friend_dht_key(&mut self, id: FriendId, dht_key: PublicKey, outdates_session: bool) {
         let now = self.shared.now;
         let Some(friend) = self.friends.get_mut(id) else { return };
         friend.told_dht_key(now);

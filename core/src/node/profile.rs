@@ -4,11 +4,13 @@
 //! whoever does hands them in here.
 
 use super::{Node, RelayHost};
-use crate::crypto::ToxId;
+use crate::crypto::{PublicKey, ToxId};
 use crate::cx::Env;
 use crate::event::{Connection, UserStatus};
 use crate::friend::FriendId;
-use crate::profile::{FriendRecord, FriendState, Profile, ProfileWriter, Section, Sink};
+use crate::profile::{
+    FRIEND_RELAYS_MAX, FriendRecord, FriendState, Profile, ProfileWriter, Section, Sink, Whereabouts,
+};
 use crate::storage::Full;
 use crate::time::{Instant, UnixTime};
 use crate::wire::NodeInfo;
@@ -57,6 +59,7 @@ impl<E: Env> Node<'_, E> {
         let other = relays.filter(|relay| known.clone().all(|known| known.key != relay.key));
         writer.relays(known.clone().chain(other).take(NODES_MAX))?;
         writer.path_nodes(self.path_nodes().take(NODES_MAX))?;
+        writer.whereabouts(self.friends().filter_map(|id| self.whereabouts(id)))?;
         others.into_iter().try_for_each(|section| writer.other(section))?;
         writer.finish()
     }
@@ -82,6 +85,9 @@ impl<E: Env> Node<'_, E> {
             // What finds no room stays in the profile.
             self.add_relay(now, relay.key, RelayHost::At(relay.at));
         }
+        for last in profile.whereabouts() {
+            self.return_to(now, &last);
+        }
         self.restore_nodes(now, profile.nodes().chain(profile.path_nodes()));
     }
 
@@ -91,6 +97,29 @@ impl<E: Env> Node<'_, E> {
         // Some are asked until they answer: nobody may be there yet when a laptop wakes.
         known().take(PERSISTENT).for_each(|at| self.bootstrap(now, at));
         known().skip(PERSISTENT).for_each(|at| self.add_known_node(now, at));
+    }
+
+    /// Where a friend is, as far as that is known.
+    fn whereabouts(&self, id: FriendId) -> Option<Whereabouts> {
+        let friend = self.friends.table.get(id).filter(|friend| friend.dht_key != PublicKey::ZERO)?;
+        let heard = friend.session.and_then(|session| self.sessions.address(session));
+        let at = heard.or_else(|| self.dht.found(self.shared.now, friend.search?));
+        let relays = self.relays.relays_of(id.index()).take(FRIEND_RELAYS_MAX).collect();
+        Some(Whereabouts { key: friend.key, dht_key: friend.dht_key, at, relays })
+    }
+
+    /// Looks for a friend where it was last; if its client has ended since, the search ends after two minutes.
+    fn return_to(&mut self, now: Instant, last: &Whereabouts) {
+        self.input(now);
+        let Some(id) = self.friend_by_key(&last.key).filter(|_| last.dht_key.is_valid()) else { return };
+        if let Some(at) = last.at.filter(|_| self.udp) {
+            self.dht.ask(now, NodeInfo { key: last.dht_key, at }, last.dht_key);
+        }
+        self.set_friend_dht_key(id, last.dht_key, false);
+        if E::RELAYS {
+            last.relays.iter().for_each(|relay| self.relays.peer_relay(now, id.index(), *relay));
+            self.after_relays();
+        }
     }
 
     fn friend_record<'a>(&'a self, id: FriendId, unix: UnixTime, texts: FriendTexts<'a>) -> Option<FriendRecord<'a>> {
@@ -223,6 +252,45 @@ mod tests {
             }
         }
         kept
+    }
+
+    /// A friend's node is asked in the first moment, where it was last, under the DHT key that it had.
+    #[test]
+    fn a_friend_is_looked_for_where_he_was() {
+        let (friend, dht_key, at) = (key(1), key(2), Endpoint::v4([192, 0, 2, 9], 33445));
+        let secret = SecretKey::from_bytes([9; 32]);
+        let mut buf = vec![0; 4000];
+        let mut w = ProfileWriter::new(SliceSink::new(&mut buf), Nospam::default(), &secret).unwrap();
+        let whereabouts = Whereabouts { key: friend, dht_key, at: Some(at), relays: heapless::Vec::new() };
+        let stranger =
+            Whereabouts { key: key(3), at: Some(Endpoint::v4([192, 0, 2, 8], 33445)), ..whereabouts.clone() };
+        let record = FriendRecord {
+            state: FriendState::Confirmed,
+            key: friend,
+            request_message: &[],
+            nospam: Nospam::default(),
+            name: &[],
+            status_message: &[],
+            status: UserStatus::None,
+            last_seen: 0,
+        };
+        w.friends([record].into_iter()).unwrap();
+        w.whereabouts([whereabouts, stranger].into_iter()).unwrap();
+        let saved = w.finish().unwrap().written().to_vec();
+
+        let profile = Profile::parse(&saved).unwrap();
+        let mut memory = Box::new(Micro::new());
+        let config = Config::new(profile.secret_key(), profile.nospam());
+        let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([1; 32]), suite: Nacl };
+        let now = Instant::from_secs(5);
+        let mut node = Node::new(config, memory.storage(), parts, now).unwrap();
+        node.restore(now, &profile, |_, _| {});
+        let mut sent = Vec::new();
+        let mut buf = [0; crate::DATAGRAM_MAX];
+        while let Some(packet) = node.poll_transmit(now, &mut buf) {
+            sent.push((packet.to, packet.bytes[0]));
+        }
+        assert_eq!(sent, [(at, crate::wire::kind::NODES_REQUEST)]);
     }
 
     quickcheck! {

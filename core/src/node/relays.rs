@@ -109,8 +109,9 @@ impl<E: Env> Node<'_, E> {
         if !E::RELAYS {
             return None;
         }
-        while let Some(due) = self.sessions.next_relayed() {
-            self.relays.spread(due.owner, due.opening, due.stalled);
+        let now = self.shared.now;
+        while let Some(due) = self.sessions.next_relayed(now) {
+            self.relays.spread(now, due.owner, due.opening, due.stalled);
         }
         if core::mem::take(&mut self.onion_looks) {
             self.relays.list_onion();

@@ -5,17 +5,19 @@
 //! section  length u32 | type u16 | 0x01ce | content
 //! ```
 //! Sections are keys (1), DHT nodes (2), friends (3), name (4), status message (5), status (6), groups (7), TCP relays
-//! (10), path nodes (11), conferences (20), end (255). [`Profile`] reads one from a slice without copying;
-//! [`ProfileWriter`] appends sections to a [`Sink`]. Sections that we do not understand are carried from one to the
-//! other byte for byte, so that another client finds its groups again. Sources: `state.c`, `Messenger.c`; wire-facts
-//! 2.17.
+//! (10), path nodes (11), conferences (20), end (255), and one of our own: where friends were last. [`Profile`] reads
+//! one from a slice without copying; [`ProfileWriter`] appends sections to a [`Sink`]. Sections that we do not
+//! understand are carried from one to the other byte for byte, so that another client finds its groups again. Sources:
+//! `state.c`, `Messenger.c`; wire-facts 2.17.
 
 mod friend;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 mod write;
 
 pub use friend::{FRIEND_RECORD_LEN, FriendRecord, FriendState, REQUEST_MESSAGE_MAX};
+pub use whereabouts::{FRIEND_RELAYS_MAX, Whereabouts};
 pub use write::{ProfileWriter, Sink, SliceSink};
 
 use crate::UserStatus;
@@ -38,6 +40,7 @@ pub mod section {
     pub const PATH_NODES: u16 = 11;
     pub const CONFERENCES: u16 = 20;
     pub const END: u16 = 255;
+    pub const WHEREABOUTS: u16 = u16::from_be_bytes(*b"BR");
 }
 
 /// What an encrypted profile starts with (`toxencryptsave.h`).
@@ -219,6 +222,12 @@ impl<'a> Profile<'a> {
         packed(self.last(section::PATH_NODES)).udp()
     }
 
+    /// Where friends were when the profile was written.
+    pub fn whereabouts(&self) -> impl Iterator<Item = Whereabouts> + Clone + use<'a> {
+        let mut r = Reader::new(self.last(section::WHEREABOUTS).unwrap_or_default());
+        core::iter::from_fn(move || Whereabouts::parse(&mut r))
+    }
+
     /// All sections but the end.
     pub fn sections(&self) -> impl Iterator<Item = Section<'a>> + Clone + use<'a> {
         let mut rest = self.sections;
@@ -242,6 +251,7 @@ impl<'a> Profile<'a> {
                     | section::STATUS
                     | section::TCP_RELAYS
                     | section::PATH_NODES
+                    | section::WHEREABOUTS
             )
         })
     }

@@ -149,6 +149,7 @@ struct Model {
     status: UserStatus,
     friends: Vec<ModelFriend>,
     nodes: [Vec<NodeInfo>; 3],
+    whereabouts: Vec<Whereabouts>,
     others: Vec<(u16, Vec<u8>)>,
 }
 
@@ -174,6 +175,14 @@ impl Arbitrary for Model {
             status: UserStatus::from_byte(u8::arbitrary(g) % 3).unwrap(),
             friends: (0..usize::arbitrary(g) % 4).map(|_| friend(g)).collect(),
             nodes: core::array::from_fn(|_| (0..usize::arbitrary(g) % 9).map(|_| node(g)).collect()),
+            whereabouts: (0..usize::arbitrary(g) % 3)
+                .map(|_| Whereabouts {
+                    key: PublicKey(key(g)),
+                    dht_key: PublicKey(key(g)),
+                    at: bool::arbitrary(g).then(|| node(g).at),
+                    relays: (0..usize::arbitrary(g) % 4).map(|_| node(g)).collect(),
+                })
+                .collect(),
             others: (0..usize::arbitrary(g) % 3).map(|i| ([7, 20, 4711][i], text(g, 99))).collect(),
         }
     }
@@ -203,6 +212,7 @@ impl Model {
         w.name(&self.texts[0])?;
         w.status_message(&self.texts[1])?;
         w.status(self.status)?;
+        w.whereabouts(self.whereabouts.iter().cloned())?;
         self.others.iter().try_for_each(|(kind, content)| w.other(Section { kind: *kind, content }))?;
         w.finish()
     }
@@ -223,6 +233,7 @@ quickcheck! {
             && profile.nodes().eq(model.nodes[0].iter().copied())
             && profile.relays().eq(model.nodes[1].iter().copied())
             && profile.path_nodes().eq(model.nodes[2].iter().copied())
+            && profile.whereabouts().eq(model.whereabouts.iter().cloned())
             && profile.others().eq(others)
     }
 

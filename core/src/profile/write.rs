@@ -2,7 +2,7 @@
 
 use super::{
     COOKIE, DHT_COOKIE, DHT_MAGIC, DHT_NODES, FRIEND_RECORD_LEN, FriendRecord, HEADER_LEN, KEYS_LEN, MAGIC, Section,
-    section,
+    Whereabouts, section,
 };
 use crate::UserStatus;
 use crate::crypto::{Nospam, SecretKey};
@@ -122,6 +122,15 @@ impl<S: Sink> ProfileWriter<S> {
     pub fn path_nodes(&mut self, nodes: impl Iterator<Item = NodeInfo> + Clone) -> Result<(), Full> {
         self.header(packed_len(nodes.clone()), section::PATH_NODES)?;
         self.packed(nodes, NodeInfo::emit)
+    }
+
+    /// Where friends are; nothing when that is not known of any.
+    pub fn whereabouts(&mut self, mut all: impl Iterator<Item = Whereabouts> + Clone) -> Result<(), Full> {
+        if all.clone().next().is_none() {
+            return Ok(());
+        }
+        self.header(all.clone().map(|one| one.len()).sum(), section::WHEREABOUTS)?;
+        all.try_for_each(|one| one.write(&mut self.sink))
     }
 
     /// Any other section, as it is.

@@ -402,7 +402,10 @@ impl Session {
                     opening.restart(now);
                 }
             }
-            State::Established(live) => live.probe(now),
+            State::Established(live) => {
+                live.probe(now);
+                self.ways.set_adrift();
+            }
             State::Closing(_) | State::Drained(_) | State::Gone => {}
         }
     }

@@ -12,8 +12,9 @@ use core::ops::Range;
 use core::time::Duration;
 
 /// A session without any packet for so long is dead (`friend_connection.h`, FRIEND_CONNECTION_TIMEOUT).
-const SILENCE_MAX: Duration = Duration::from_secs(32);
-/// toxcore believes in a direct connection for 8 s (`net_crypto.h`, UDP_DIRECT_TIMEOUT).
+const SILENCE_MAX_MS: u16 = 32_000;
+/// A session is silent after so long: toxcore believes in a direct connection for 8 s (`net_crypto.h`,
+/// UDP_DIRECT_TIMEOUT).
 const DIRECT_LIFE: Duration = Duration::from_secs(8);
 /// Pause between packets on an idle session: two of them reach toxcore within its 8 s.
 const KEEPALIVE: Duration = Duration::from_millis(3_800);
@@ -34,6 +35,8 @@ pub(crate) struct Live {
     pub(super) send: SendWindow,
     pub(super) receive: ReceiveWindow,
     heard: Instant,
+    /// How long the session lives after that.
+    silence_ms: u16,
     keep_at: Instant,
     /// Keepalives so far, up to where the pause is full.
     keeps: u8,
@@ -55,6 +58,7 @@ impl Live {
             send: SendWindow::new(NUMBER_FIRST, round_trip),
             receive: ReceiveWindow::new(NUMBER_FIRST),
             heard: now,
+            silence_ms: SILENCE_MAX_MS,
             keep_at: now + KEEPALIVE_FIRST,
             keeps: 0,
             want_request: true,
@@ -81,7 +85,7 @@ impl Live {
         }
         let is_current = self.send.on_ack(now, blocks, text.recv_start)?;
         if age == Age::Fresh {
-            self.heard = now;
+            self.hear(now);
         }
         let rtt = self.send.rtt().min();
         match *id {
@@ -96,7 +100,7 @@ impl Live {
             content::KILL => Ok(Heard::Kill),
             _ if is_lossless => {
                 self.receive.on_data(now, blocks, text.number, text.content, rtt)?;
-                self.heard = now;
+                self.hear(now);
                 Ok(Heard::Nothing)
             }
             _ if content::LOSSY.contains(id) => {
@@ -169,7 +173,7 @@ impl Live {
         self.receive.on_room(now, blocks);
         self.want_request |= self.send.on_timeout(now, blocks);
         self.settle(now);
-        now < self.heard + SILENCE_MAX
+        now < self.dead_at()
     }
 
     /// Whether a keepalive is due, for which the node must wake up.
@@ -203,7 +207,7 @@ impl Live {
         let timers = [
             (self.send.deadline(), Why::SessionSend),
             (self.receive.deadline().min(self.keep_at), Why::SessionRequest),
-            (self.heard + SILENCE_MAX, Why::SessionTimeout),
+            (self.dead_at(), Why::SessionTimeout),
         ];
         timers.into_iter().fold((Instant::FAR, Why::SessionTimeout), |a, b| if b.0 < a.0 { b } else { a })
     }
@@ -213,6 +217,12 @@ impl Live {
         self.keeps = 0;
         self.keep_at = now + KEEPALIVE_FIRST;
         self.want_request = true;
+    }
+
+    /// The session is dead if nothing is heard for `span` from now on.
+    pub(crate) fn expect_sign(&mut self, now: Instant, span: Duration) {
+        let silence = (now.since(self.heard) + span).as_millis();
+        self.silence_ms = u16::try_from(silence).map_or(SILENCE_MAX_MS, |silence| silence.min(SILENCE_MAX_MS));
     }
 
     /// Whether the packet heard last was sent after all others that were heard.
@@ -225,8 +235,8 @@ impl Live {
         self.heard
     }
 
-    /// Whether the peer's address has proved itself lately.
-    pub(crate) fn is_direct(&self, now: Instant) -> bool {
+    /// Whether the peer was heard lately.
+    pub(crate) fn was_heard(&self, now: Instant) -> bool {
         now < self.heard + DIRECT_LIFE
     }
 
@@ -234,6 +244,14 @@ impl Live {
     pub(crate) fn clear(&mut self, blocks: &mut Blocks<'_>) {
         self.send.clear(blocks);
         self.receive.clear(blocks);
+    }
+
+    const fn hear(&mut self, now: Instant) {
+        (self.heard, self.silence_ms) = (now, SILENCE_MAX_MS);
+    }
+
+    fn dead_at(&self) -> Instant {
+        self.heard + Duration::from_millis(self.silence_ms.into())
     }
 
     fn keep_pause(&self) -> Duration {

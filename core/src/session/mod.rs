@@ -152,7 +152,7 @@ impl<'s> Sessions<'s> {
             State::CookieRequesting(opening) => opening.redirect(now),
             State::HandshakeSent(opening) if opening.is_stuck() => opening.redirect(now),
             State::HandshakeSent(_) | State::NotConfirmed { .. } if !session.endpoint.is_usable() => {}
-            State::Established(live) if !session.ways.is_direct() || !live.is_direct(now) => session.ways.moved(now),
+            State::Established(live) if !session.ways.is_direct() || !live.was_heard(now) => session.ways.moved(now),
             State::HandshakeSent(_)
             | State::NotConfirmed { .. }
             | State::Established(_)

@@ -17,7 +17,7 @@ pub(crate) struct Relayed {
     pub(crate) owner: usize,
     /// It is not open yet: the packet is to go to all relays.
     pub(crate) opening: bool,
-    /// Nothing has been acknowledged for long: another relay may be better.
+    /// Nothing has been acknowledged or heard for long: another relay may be better, this one may be gone.
     pub(crate) stalled: bool,
 }
 
@@ -26,6 +26,11 @@ impl<'s> Sessions<'s> {
     pub(crate) fn set_reach(&mut self, now: Instant, id: SessionId, reach: Reach) {
         let Some(session) = self.table.get_mut(id) else { return };
         let is_news = session.ways.set_reach(reach);
+        if let State::Established(live) = &mut session.state
+            && let Some(patience) = session.ways.take_adrift(live.send.rtt().min())
+        {
+            live.expect_sign(now, patience);
+        }
         if let State::CookieRequesting(opening) = &mut session.state
             && reach != Reach::None
             && opening.is_waiting()
@@ -33,6 +38,11 @@ impl<'s> Sessions<'s> {
             opening.restart(now);
         }
         if is_news {
+            if session.is_relayed()
+                && let State::Established(live) = &mut session.state
+            {
+                live.send.way_changed(now);
+            }
             self.touch(now, id);
         }
     }
@@ -125,7 +135,7 @@ impl<'s> Sessions<'s> {
     }
 
     /// The next session that has something to say through a relay, once.
-    pub(crate) fn next_relayed(&mut self) -> Option<Relayed> {
+    pub(crate) fn next_relayed(&mut self, now: Instant) -> Option<Relayed> {
         if !self.relay_due {
             return None;
         }
@@ -135,7 +145,7 @@ impl<'s> Sessions<'s> {
         session.ways.due = false;
         let (opening, stalled) = match &session.state {
             State::CookieRequesting(_) | State::HandshakeSent(_) | State::NotConfirmed { .. } => (true, false),
-            State::Established(live) => (false, live.send.is_stalled()),
+            State::Established(live) => (false, live.send.is_stalled() || !live.was_heard(now)),
             State::Closing(_) | State::Drained(_) | State::Gone => (false, false),
         };
         Some(Relayed { owner: session.owner as usize, opening, stalled })

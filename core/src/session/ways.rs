@@ -4,6 +4,10 @@
 //! of silence while something is not acknowledged, and when the peer itself speaks through a relay. Then packets go
 //! through a relay, if the peer is at one, and small probes go to the address: whoever hears the other directly says so
 //! at once, directly, and both are back.
+//!
+//! After a move or a sleep the peer may have given the session up, and forgotten us: nothing of ours reaches it, and it
+//! does not know where to ask for us. So when nothing is heard although a relay is there, the session ends soon, and
+//! another is opened.
 
 use super::live::Live;
 use crate::relay::Reach;
@@ -19,6 +23,8 @@ const OVERLAP: Duration = Duration::from_millis(500);
 /// First pause between probes, and the longest (toxcore: half of UDP_DIRECT_TIMEOUT).
 const PROBE_FIRST: Duration = Duration::from_millis(250);
 const PROBE_MAX: Duration = Duration::from_secs(4);
+/// How long a peer may be silent after a move or a sleep once a relay is there; three round trips are added.
+const ADRIFT: Duration = Duration::from_millis(1_500);
 /// Tries that a session opens with its address alone, if it has one.
 const DIRECT_TRIES: u8 = 2;
 
@@ -40,6 +46,8 @@ pub(crate) struct Ways {
     /// When the peer was last heard directly.
     heard: Instant,
     probe_at: Instant,
+    /// We have moved or slept, nothing was heard since, and no relay is there.
+    adrift: bool,
 }
 
 impl Ways {
@@ -53,9 +61,10 @@ impl Ways {
         probes: 0,
         heard: Instant::ZERO,
         probe_at: Instant::ZERO,
+        adrift: false,
     };
 
-    /// How relays reach the peer has changed. True when that is news.
+    /// How relays reach the peer may have changed. True when that is news.
     pub(crate) fn set_reach(&mut self, reach: Reach) -> bool {
         self.watched = true;
         core::mem::replace(&mut self.reach, reach) != reach
@@ -88,16 +97,30 @@ impl Ways {
     /// An authentic packet came directly. True when that is news.
     pub(crate) const fn heard_direct(&mut self, now: Instant) -> bool {
         (self.heard, self.by_relay, self.probe, self.probes) = (now, false, false, 0);
+        self.on_land();
         !core::mem::replace(&mut self.direct, true)
     }
 
     /// An authentic packet came through a relay. True when that is news.
     pub(crate) fn heard_relayed(&mut self, now: Instant) -> bool {
         self.by_relay = true;
+        self.on_land();
         self.direct && now.reached(self.heard, OVERLAP) && self.doubt(now)
     }
 
-    /// The address is new.
+    /// We have moved or slept: whether the peer still knows us is open.
+    pub(crate) const fn set_adrift(&mut self) {
+        self.adrift = true;
+    }
+
+    /// Once a relay is there: whether, and how soon, a peer that is still silent has forgotten us. Its packets take
+    /// `round_trip`.
+    pub(crate) fn take_adrift(&mut self, round_trip: Duration) -> Option<Duration> {
+        let shows = self.adrift && self.reach != Reach::None;
+        shows.then(|| self.on_land()).map(|()| ADRIFT + 3 * round_trip)
+    }
+
+    /// The peer's address is new.
     pub(crate) fn moved(&mut self, now: Instant) {
         (self.probes, self.probe_at) = (0, now);
     }
@@ -127,6 +150,10 @@ impl Ways {
         let waits = live.send.waits();
         let impatient = if waits == Instant::FAR { Instant::FAR } else { waits.max(self.heard) + PATIENCE };
         impatient.min(self.heard + DIRECT_LIFE)
+    }
+
+    const fn on_land(&mut self) {
+        self.adrift = false;
     }
 
     fn doubt(&mut self, now: Instant) -> bool {

@@ -76,7 +76,7 @@ impl NodeInfo {
     }
 
     /// Reads one packed node; true beside it when it is a TCP relay.
-    pub(super) fn parse(r: &mut Reader<'_>) -> Option<(Self, bool)> {
+    pub(crate) fn parse(r: &mut Reader<'_>) -> Option<(Self, bool)> {
         let family = r.u8()?;
         let ip: IpAddr = match family {
             UDP_V4 | TCP_V4 => (*r.array::<4>()?).into(),

@@ -187,8 +187,8 @@ fn udp_dies(seed: u64, who: usize) -> Option<Duration> {
     Some(gap(&mut world, a, b, |world| world.net_mut().set_udp(host, false)))
 }
 
-/// For the table in the README: `cargo test -p bluering-sim --test all reach -- --nocapture`. The bounds are the issue's
-/// where the core keeps them, and else what it keeps today.
+/// For the table in the README: `cargo test -p bluering-sim --test all reach -- --nocapture`. The bounds are the
+/// issue's; it has none for a move that nobody notices.
 #[test]
 fn how_long_it_takes() {
     println!("| what | median | longest |");
@@ -206,11 +206,11 @@ fn how_long_it_takes() {
     within(3000, "UDP, resume after 10 minutes, clock counts on", &|seed| resume(seed, UDP, true));
     within(3000, "UDP, resume after 10 minutes, clock stood still", &|seed| resume(seed, UDP, false));
     within(3000, "TCP only, resume after 10 minutes, clock counts on", &|seed| resume(seed, TCP, true));
-    within(40_000, "TCP only, resume after 10 minutes, clock stood still", &|seed| resume(seed, TCP, false));
+    within(3000, "TCP only, resume after 10 minutes, clock stood still", &|seed| resume(seed, TCP, false));
     within(3000, "UDP, move, gap in messages", &|seed| moves(seed, UDP, false));
     within(3000, "UDP, move unnoticed, gap in messages", &|seed| moves(seed, UDP, true));
     within(3000, "TCP only, move, gap in messages", &|seed| moves(seed, TCP, false));
-    within(30_000, "TCP only, move unnoticed, gap in messages", &|seed| moves(seed, TCP, true));
+    within(6000, "TCP only, move unnoticed, gap in messages", &|seed| moves(seed, TCP, true));
     assert!(late.is_empty(), "{late:?}");
 }
 

@@ -152,9 +152,12 @@ impl RelayClient<'_> {
     pub(super) fn place_for(&mut self, node: &NodeInfo, own: bool) -> Option<usize> {
         let known = self.relays.iter().position(|relay| !relay.is_vacant() && relay.key == node.key);
         if let Some(place) = known {
-            let relay = &mut self.relays[place];
-            if own && relay.at != node.at && !relay.is_active() {
-                (relay.at, relay.fails, relay.stage) = (node.at, 0, Stage::Idle);
+            // A friend may have named a port that does not lead there from here.
+            let relay = &self.relays[place];
+            if own && relay.at != node.at && !(relay.is_up() || relay.own && relay.is_active()) {
+                self.hang_up(place);
+                self.disconnect(place);
+                (self.relays[place].at, self.relays[place].fails) = (node.at, 0);
             }
             return Some(place);
         }

@@ -169,6 +169,11 @@ impl RelayClient<'_> {
         }
     }
 
+    /// Where the peer can be met: the relays that it has announced.
+    pub(crate) fn relays_of(&self, index: usize) -> impl Iterator<Item = NodeInfo> + Clone {
+        self.peers.get(index).into_iter().flat_map(|peer| peer.known).filter(|relay| relay.key != PublicKey::ZERO)
+    }
+
     /// Whether the peer has no better way than relays.
     pub(crate) fn set_awake(&mut self, now: Instant, index: usize, awake: bool) {
         let Some(peer) = self.peers.get_mut(index).filter(|peer| !peer.is_vacant()) else { return };

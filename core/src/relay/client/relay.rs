@@ -16,9 +16,11 @@ const STAGE_TIME: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// It must be answered in this time (TCP_PING_TIMEOUT).
 const PING_TIME: Duration = Duration::from_secs(10);
+/// The same when what went through the relay lately has no answer: the connection may hang.
+const DOUBT_TIME: Duration = Duration::from_secs(3);
 /// First pause before a relay is tried again; twice as long each time.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Cookie requests that wait for their answer.
 const COOKIES: usize = 4;
 
@@ -54,6 +56,8 @@ pub(crate) struct Relay {
     pub(super) ping: u64,
     pub(super) pong: u64,
     pub(super) ping_due: bool,
+    /// Our ping is to be answered soon.
+    doubted: bool,
     /// Some route may have to be asked for.
     pub(super) asks: bool,
     /// Ids that are to be given back, a bit each.
@@ -128,6 +132,7 @@ impl Relay {
         ping: 0,
         pong: 0,
         ping_due: false,
+        doubted: false,
         asks: false,
         leaving: [0; LEAVING],
         ids: [0; ROUTES],
@@ -173,7 +178,17 @@ impl Relay {
 
     /// A ping is to go out.
     pub(super) fn ask(&mut self, now: Instant, ping: u64) {
-        (self.ping, self.ping_due, self.until) = (ping, true, now + PING_TIME);
+        let time = if self.doubted { DOUBT_TIME } else { PING_TIME };
+        (self.ping, self.ping_due, self.until) = (ping, true, now + time);
+    }
+
+    /// What went through it has no answer: it is pinged at once, if it is not yet. True when its timer has changed.
+    pub(super) fn doubt(&mut self, now: Instant) -> bool {
+        if !self.is_up() || core::mem::replace(&mut self.doubted, true) {
+            return false;
+        }
+        self.until = if self.ping == 0 { now } else { self.until.min(now + DOUBT_TIME) };
+        true
     }
 
     /// An answer to a ping. True when it is the first in this run.
@@ -181,7 +196,7 @@ impl Relay {
         if self.ping != ping || ping == 0 {
             return false;
         }
-        (self.ping, self.until) = (0, now + PING_EVERY);
+        (self.ping, self.doubted, self.until) = (0, false, now + PING_EVERY);
         // One that closes again after the first answer is not soon tried again.
         if now.reached(self.up_since, PING_EVERY) {
             self.fails = 0;

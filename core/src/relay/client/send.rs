@@ -2,13 +2,14 @@
 
 use super::RelayClient;
 use super::StreamId;
-use super::peers::{Reach, RouteStage};
+use super::peers::{Reach, Route, RouteStage};
 use super::receive::OwedCookie;
 use super::relay::{Line, Mark, Stage};
 use crate::crypto::PublicKey;
 use crate::cx::{Cx, Env};
 use crate::relay::channel::Greeting;
 use crate::relay::proxy::Target;
+use crate::time::Instant;
 use crate::wire::relay::{FRAME_TEXT, RelayPacket, packet};
 
 /// A session's packet that is to go through a relay.
@@ -122,12 +123,19 @@ impl<'s> RelayClient<'s> {
         Some(due(0, 0, online.map_or(Head::Oob(*dht), Head::Data)))
     }
 
-    /// The session with a peer has something to say. While it opens, all relays are told; then one is.
-    pub(crate) fn spread(&mut self, index: usize, opening: bool, stalled: bool) {
+    /// The session with a peer has something to say. While it opens, all relays are told; then one is. When it is
+    /// stalled, all relays of the peer have to show that they are still there.
+    pub(crate) fn spread(&mut self, now: Instant, index: usize, opening: bool, stalled: bool) {
         let reach = self.reach(index);
         let Some(peer) = self.peers.get_mut(index).filter(|peer| !peer.is_vacant()) else { return };
         if stalled {
             peer.prefer = peer.prefer.wrapping_add(1);
+            let places = peer.routes.iter().filter_map(Route::place);
+            places.for_each(|place| {
+                if self.relays[place].doubt(now) {
+                    self.wake = now;
+                }
+            });
         }
         let fits = |at: usize, busy_ok: bool| {
             let route = &peer.routes[at];

@@ -319,10 +319,41 @@ fn the_only_one_is_tried_ever_more_slowly() {
     assert!((5..=9).contains(&minute), "{minute}");
     desk.pass(Duration::from_secs(3600));
     let hour = desk.relays[0].opened - minute;
-    assert!((10..=20).contains(&hour), "{hour}");
+    assert!((55..=60).contains(&hour), "{hour}");
     desk.relays[0].works = true;
-    desk.pass(Duration::from_secs(301));
+    desk.pass(Duration::from_secs(61));
     assert!(desk.is_up(0));
+}
+
+/// When a session is stalled, the relay must answer in 3 s.
+#[test]
+fn a_doubted_relay_shows_that_it_is_there_or_is_given_up() {
+    let mut desk = Desk::connected(1);
+    let peer = PublicKey([9; 32]);
+    desk.client.set_peer(desk.bench.now, 0, peer);
+    desk.run();
+    desk.relays[0].say(&RelayPacket::RoutingResponse { id: 16, peer });
+    desk.relays[0].say(&RelayPacket::ConnectionNotification(16));
+    desk.pass(Duration::from_secs(5));
+    let pings = |desk: &Desk| {
+        desk.relays[0].packets().into_iter().filter(|packet| matches!(packet, RelayPacket::Ping(_))).count()
+    };
+    let before = pings(&desk);
+    for stalled in [false, true] {
+        desk.client.spread(desk.bench.now, 0, false, stalled);
+        desk.pass(Duration::from_millis(100));
+        assert_eq!(pings(&desk) - before, usize::from(stalled));
+    }
+    desk.pass(Duration::from_secs(5));
+    assert!(desk.is_up(0), "it has answered");
+    desk.relays[0].works = false;
+    desk.relays[0].stream = None;
+    desk.client.spread(desk.bench.now, 0, false, true);
+    desk.pass(Duration::from_millis(2900));
+    assert!(desk.is_up(0));
+    desk.client.spread(desk.bench.now, 0, false, true);
+    desk.pass(Duration::from_millis(200));
+    assert!(!desk.is_up(0), "more packets give it no more time");
 }
 
 #[test]
@@ -346,6 +377,22 @@ fn a_full_table_keeps_what_is_configured_and_connected() {
     desk.run();
     assert_eq!((desk.up(), desk.relays[3].opened), (2, 0));
     assert_eq!(desk.client.table().used, 2);
+}
+
+/// One relay listens at several ports, and a friend names one that is closed to us.
+#[test]
+fn what_is_configured_counts_more_than_what_a_friend_says() {
+    let mut desk = Desk::new(2, 2);
+    let wrong = NodeInfo { key: desk.node(0).key, at: desk.node(1).at };
+    desk.relays[1].works = false;
+    desk.client.set_peer(desk.bench.now, 0, PublicKey([9; 32]));
+    desk.client.peer_relay(desk.bench.now, 0, wrong);
+    assert!(desk.add(0));
+    desk.run();
+    assert_eq!((desk.is_up(0), desk.relays[0].opened, desk.relays[1].opened), (true, 1, 0));
+    desk.client.peer_relay(desk.bench.now, 0, wrong);
+    desk.pass(Duration::from_secs(100));
+    assert_eq!((desk.relays[0].opened, desk.relays[1].opened), (1, 0), "it is left as it is");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn opening_goes_everywhere_and_data_to_one() {
     desk.client.set_peer(desk.bench.now, 0, PEER);
     desk.run();
     let due = |desk: &mut Desk| streams.map(|id| desk.client.next_due(id).map(|due| due.is_oob()));
-    desk.client.spread(0, true, false);
+    desk.client.spread(desk.bench.now, 0, true, false);
     assert_eq!(due(&mut desk), [Some(true); 3]);
     for id in streams {
         let due = desk.client.next_due(id).expect("due");
@@ -193,14 +193,14 @@ fn opening_goes_everywhere_and_data_to_one() {
         desk.client.served(id, &due, false);
     }
     assert_eq!(due(&mut desk), [None; 3]);
-    desk.client.spread(0, false, false);
+    desk.client.spread(desk.bench.now, 0, false, false);
     assert_eq!(due(&mut desk), [None; 3], "data waits until the peer is there");
     connect(&mut desk, 0, 16, PEER);
     connect(&mut desk, 2, 16, PEER);
-    desk.client.spread(0, false, false);
+    desk.client.spread(desk.bench.now, 0, false, false);
     let first = due(&mut desk);
     assert_eq!(first.iter().flatten().collect::<Vec<_>>(), [&false]);
-    desk.client.spread(0, false, true);
+    desk.client.spread(desk.bench.now, 0, false, true);
     assert_ne!(due(&mut desk), first, "a relay that carries nothing is not the only one");
 }
 
