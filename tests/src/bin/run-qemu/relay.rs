@@ -14,8 +14,8 @@ const MESSAGES: u64 = 10;
 /// How long the node is away: everybody notices, and nobody gives his friend up.
 const AWAY: Duration = Duration::from_secs(3);
 
-/// c-toxcore hangs up at a relay after 10 s in which its friends were reached directly. When UDP dies at that very time,
-/// it does not go there again, and loses them.
+/// c-toxcore hangs up at a relay after 10 s in which its friends were reached directly. When UDP dies at that very
+/// time, it does not go there again, and loses them.
 const SETTLE: Duration = Duration::from_secs(12);
 
 /// UDP is blocked from the beginning; the relay is killed and comes back.
