@@ -19,6 +19,8 @@ pub trait Env {
     const SERVES: bool = true;
     /// Whether the node uses TCP relays. Without, all that belongs to them is dead code.
     const RELAYS: bool = true;
+    /// Whether the way to relays may lead through a proxy. Without, what speaks with proxies is dead code.
+    const PROXIES: bool = true;
     /// Whether there is LAN discovery at all, for whoever configures it; likewise.
     const LAN_DISCOVERY: bool = true;
 }

@@ -1,5 +1,15 @@
 //! All that is said to embassy-net, whose interface changes with each release: the socket, the name service, the state
-//! of the network.
+//! of the network; and, with the feature `relays`, TCP connections.
+
+#[cfg(not(feature = "relays"))]
+mod no_streams;
+#[cfg(feature = "relays")]
+mod streams;
+
+#[cfg(not(feature = "relays"))]
+pub(crate) use no_streams::{StreamBuffers, Streams};
+#[cfg(feature = "relays")]
+pub(crate) use streams::{StreamBuffers, Streams};
 
 use crate::neighbours::{Leave, Neighbours};
 use bluering_core::Endpoint;
@@ -13,6 +23,9 @@ use core::task::{Context, Poll};
 use embassy_net::dns::DnsQueryType;
 use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
+
+/// Sockets of the network stack that a client takes: for `StackResources`. DHCP and names take one more each.
+pub const SOCKETS: usize = 1 + Streams::COUNT;
 
 /// Bytes that may wait to be handled: a burst, as a controller with its own buffer hands it over.
 const RECEIVE_BYTES: usize = 7 * 1024;

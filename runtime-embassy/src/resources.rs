@@ -1,14 +1,14 @@
 //! All the memory of a client in one static.
 
 use crate::flash::{SNAPSHOT_MAX, snapshot_max};
-use crate::net::UdpBuffers;
+use crate::net::{StreamBuffers, UdpBuffers};
 use crate::tox::{DeviceEnv, Inner};
 use bluering_core::driver::Scratch;
 use bluering_core::{DATAGRAM_MAX, Endpoint, Node, StaticStorage};
 use core::cell::RefCell;
 use core::mem::MaybeUninit;
 
-/// The memory of a client: the core's tables, the socket's buffers, the buffers of the driver. All zeros when new, so a
+/// The memory of a client: the core's tables, the sockets' buffers, the buffers of the driver. All zeros when new, so a
 /// `static` lands in `.bss`:
 ///
 /// ```
@@ -33,6 +33,7 @@ pub struct ToxResources<
     pub(crate) node: MaybeUninit<Node<'d, DeviceEnv>>,
     pub(crate) inner: MaybeUninit<RefCell<Inner<'d>>>,
     pub(crate) udp: UdpBuffers,
+    pub(crate) streams: StreamBuffers,
     pub(crate) work: Work,
     /// What was loaded or is being saved.
     pub(crate) snapshot: [u8; SNAPSHOT],
@@ -70,6 +71,7 @@ impl<
             node: MaybeUninit::uninit(),
             inner: MaybeUninit::uninit(),
             udp: UdpBuffers::new(),
+            streams: StreamBuffers::new(),
             work: Work { arrived: [0; DATAGRAM_MAX], own: (0, Endpoint::UNSPECIFIED), scratch: Scratch::new() },
             snapshot: [0; SNAPSHOT],
         }
@@ -77,7 +79,7 @@ impl<
 }
 
 /// The most that the core's tables of the default capacities may take on a 32-bit target.
-pub const CORE_BYTES_MAX: usize = 48 * 1024;
+pub const CORE_BYTES_MAX: usize = if cfg!(feature = "relays") { 56 } else { 48 } * 1024;
 
 #[cfg(target_pointer_width = "32")]
 const _: () = assert!(<ToxResources<'static>>::CORE_BYTES <= CORE_BYTES_MAX, "the tables of a small client have grown");

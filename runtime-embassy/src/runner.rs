@@ -1,7 +1,7 @@
-//! The runner: one future that drives the node. It sleeps until a datagram, a command, the node's next deadline or the
-//! network wakes it, and never polls on a tick.
+//! The runner: one future that drives the node. It sleeps until a datagram, a stream, a command, the node's next
+//! deadline or the network wakes it, and never polls on a tick.
 
-use crate::net::{Addresses, Network, UdpPort};
+use crate::net::{Addresses, Network, Streams, UdpPort};
 use crate::resources::Work;
 use crate::tox::{DeviceEnv, Inner, embassy_time_at, now};
 use bluering_core::crypto::PublicKey;
@@ -9,10 +9,11 @@ use bluering_core::driver::{Ports, Sent, pump};
 use bluering_core::relay::StreamId;
 use bluering_core::time::{Deadline, Instant};
 use bluering_core::wire::NodeInfo;
-use bluering_core::{Action, DATAGRAM_MAX, Disposition, Endpoint, Event, Frame, Node, Transmit};
+use bluering_core::{Action, DATAGRAM_MAX, Disposition, Endpoint, Env, Event, Frame, Node, RelayHost, Transmit};
 use core::cell::RefCell;
 use core::future::{Future, poll_fn};
 use core::net::IpAddr;
+use core::num::NonZeroU16;
 use core::pin::pin;
 use core::task::{Context, Poll};
 use embassy_time::{Duration, Timer};
@@ -20,10 +21,14 @@ use embassy_time::{Duration, Timer};
 /// Datagrams handled before other tasks have their turn: each may cost a key agreement.
 const DATAGRAMS_AT_ONCE: usize = 8;
 
+/// How soon the node's timers are looked at again while the socket takes nothing.
+const BLOCKED_LOOK: core::time::Duration = core::time::Duration::from_millis(50);
+
 /// The node's driver, for [`Runner::run`](crate::Runner::run).
 pub(crate) struct Driver<'d> {
     pub(crate) inner: &'d RefCell<Inner<'d>>,
     pub(crate) port: UdpPort<'d>,
+    pub(crate) streams: Streams<'d>,
     pub(crate) work: &'d mut Work,
     pub(crate) deadline: Option<Deadline>,
 }
@@ -48,22 +53,29 @@ impl Driver<'_> {
         inner.runner.register(cx.waker());
         self.port.unblock(now(), cx);
         let line = Line { cx, port: &mut self.port, addresses: inner.addresses };
-        let mut outlet = Outlet { line, arrived, own, unsaved: &mut inner.unsaved };
+        let mut outlet = Outlet { line, streams: &mut self.streams, arrived, own, unsaved: &mut inner.unsaved };
         let more = take_datagrams(inner.node, &mut outlet, &mut inner.changed);
+        let more = outlet.streams.serve(inner.node, now(), outlet.line.cx, &mut inner.changed) || more;
         if self.deadline.is_some_and(|deadline| deadline.at <= now()) {
             inner.changed = true;
             inner.node.handle_timeout(now());
         }
         let idle = pump(inner.node, now(), scratch, &mut outlet);
-        let more = more || outlet.own.0 > 0;
+        let more = more || outlet.own.0 > 0 || self.streams.has_ended();
         self.deadline = idle.deadline;
-        inner.sent = !idle.transmit_blocked;
+        let farewell = if inner.closing { self.streams.farewell(now(), cx) } else { None };
+        let sent = !idle.transmit_blocked && farewell.is_none();
+        inner.changed |= DeviceEnv::RELAYS && sent && !inner.sent;
+        inner.sent = sent;
         // Who waits looks again, but only after a change: the application may share the runner's task.
         if core::mem::take(&mut inner.changed) {
             inner.tasks.wake();
         }
         let unblock = self.port.unblock(now(), cx);
-        more || is_due(cx, idle.deadline.map(|deadline| deadline.at)) || is_due(cx, unblock)
+        // What is overdue waits for the socket, which calls; what else may be due behind it is looked at now and then.
+        let soonest = if idle.transmit_blocked { now() + BLOCKED_LOOK } else { Instant::ZERO };
+        let node = idle.deadline.map(|deadline| deadline.at.max(soonest));
+        more || [node, unblock, farewell].into_iter().any(|at| is_due(cx, at))
     }
 }
 
@@ -107,6 +119,7 @@ impl Line<'_, '_, '_> {
 /// What the node says during a turn.
 struct Outlet<'a, 'b, 'd> {
     line: Line<'a, 'b, 'd>,
+    streams: &'a mut Streams<'d>,
     arrived: &'a mut [u8; DATAGRAM_MAX],
     /// Length of the datagram in `arrived` that came from ourselves, 0 for none, and where it went.
     own: &'a mut (usize, Endpoint),
@@ -145,13 +158,18 @@ impl Ports for Outlet<'_, '_, '_> {
         Sent::Ok
     }
 
-    fn stream(&mut self, _: StreamId, _: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
-        false
+    fn stream(&mut self, id: StreamId, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        self.streams.fill(id, self.line.cx, fill)
     }
 
     fn action(&mut self, action: Action) {
-        if action == Action::Persist {
-            *self.unsaved = true;
+        match action {
+            Action::Persist => *self.unsaved = true,
+            Action::Open { id, to } => self.streams.open(id, to, self.line.cx),
+            Action::Close { id } => self.streams.close(id),
+            // There is no LAN discovery on devices.
+            Action::LanDiscovery(_) => {}
+            _ => {}
         }
     }
 
@@ -173,6 +191,8 @@ pub struct Bootstrap<'d> {
     pub host: &'d str,
     /// UDP port.
     pub port: u16,
+    /// TCP port, if it is a relay too: for devices with the feature `relays`.
+    pub tcp_port: Option<NonZeroU16>,
     /// Its DHT key.
     pub key: PublicKey,
 }
@@ -225,6 +245,10 @@ async fn enter(inner: &RefCell<Inner<'_>>, network: Network<'_>, nodes: &[Bootst
             missing += u32::from(found == [None; 2]);
             for ip in found.into_iter().flatten() {
                 inner.node.bootstrap(now(), NodeInfo { key: node.key, at: Endpoint::new(ip, node.port) });
+                if let Some(port) = node.tcp_port.filter(|_| DeviceEnv::RELAYS) {
+                    // When there is no room for it, there are others.
+                    inner.node.add_relay(now(), node.key, RelayHost::At(Endpoint::new(ip, port.get())));
+                }
                 inner.touch();
             }
         }

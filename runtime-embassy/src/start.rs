@@ -3,7 +3,7 @@
 use crate::flash::{
     LoadError, Loaded, NoReplayClock, ReadError, Snapshot, Store, WORDS_MAX, WithWords, copy_words, set_reservation,
 };
-use crate::net::{Addresses, Network, UdpPort};
+use crate::net::{Addresses, Network, Streams, UdpPort};
 use crate::resources::{ToxResources, Work};
 use crate::runner::{Bootstrap, Driver, mind_network};
 use crate::saver::keep_saved;
@@ -85,7 +85,7 @@ pub async fn new<
     mut store: Store<F>,
     config: Config<'d>,
 ) -> Result<(Tox<'d>, Runner<'d, F>), StartError> {
-    let ToxResources { storage, node, inner: slot, udp, work, snapshot } = resources;
+    let ToxResources { storage, node, inner: slot, udp, streams, work, snapshot } = resources;
     let port = UdpPort::open(stack, udp, config.port).map_err(|_| StartError::Port)?;
     let loaded = store.load(snapshot).await.map_err(StartError::Load)?;
     let known = match loaded {
@@ -113,7 +113,7 @@ pub async fn new<
     }
     inner.tell_clock();
     let inner: &'d RefCell<Inner<'d>> = slot.write(RefCell::new(inner));
-    let driver = Driver { inner, port, work, deadline: None };
+    let driver = Driver { inner, port, streams: Streams::new(stack, streams), work, deadline: None };
     Ok((Tox { inner }, Runner { driver, network: Network::new(stack), store, snapshot, config }))
 }
 

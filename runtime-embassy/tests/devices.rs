@@ -2,6 +2,8 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test waits for one kind of event")]
 
+#[cfg(feature = "relays")]
+mod relays;
 mod wire;
 
 use bluering_embassy::bluering_core::{Connection, Event, FriendId, MessageKind};
@@ -37,7 +39,7 @@ async fn say(from: Tox<'_>, to: Tox<'_>, friend: FriendId, words: &[u8]) {
 fn three() -> (Hub, [wire::Device; 3]) {
     let hub = Hub::default();
     let first = hub.device(1, &[], &Flash::new());
-    let entry = [Bootstrap { host: "203.0.113.1", port: PORT, key: first.tox.dht_key() }];
+    let entry = [Bootstrap { host: "203.0.113.1", port: PORT, tcp_port: None, key: first.tox.dht_key() }];
     let others = [2, 3].map(|host| hub.device(host, &entry, &Flash::new()));
     let [alice, bob] = others;
     (hub, [first, alice, bob])
@@ -136,7 +138,7 @@ fn a_cable_that_is_pulled_and_plugged_in_again() {
 fn a_device_comes_back_from_its_flash() {
     let (hub, [first, alice, _]) = three();
     let flash = Flash::new();
-    let entry = [Bootstrap { host: "203.0.113.1", port: PORT, key: first.tox.dht_key() }];
+    let entry = [Bootstrap { host: "203.0.113.1", port: PORT, tcp_port: None, key: first.tox.dht_key() }];
     let carol = hub.device(4, &entry, &flash);
     let id = carol.tox.tox_id();
     let (to_carol, to_alice) = hub.run(async {

@@ -110,13 +110,15 @@ impl Net {
         ip(&[&["-n", &self.name], args].concat())
     }
 
-    /// From now on all UDP is lost in here, without a word; or it is not any more.
+    /// From now on all UDP that is sent or forwarded in here is lost, without a word; or it is not any more.
     ///
     /// # Errors
     /// Without nftables.
     pub fn block_udp(&self, on: bool) -> Outcome {
-        const RULES: &str =
-            "table inet no_udp { chain out { type filter hook output priority 0; meta l4proto udp drop; }; }";
+        const RULES: &str = "table inet no_udp {
+            chain out { type filter hook output priority 0; meta l4proto udp drop; };
+            chain through { type filter hook forward priority 0; meta l4proto udp drop; };
+        }";
         self.pipe("nft", &["-f", "-"], if on { RULES } else { "delete table inet no_udp" })
     }
 

@@ -24,7 +24,7 @@ pub struct Node {
     tcp_port: Option<u16>,
     key: String,
     process: Process,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Node {
@@ -88,7 +88,7 @@ impl Node {
         command.args(["--keys", &folder.file("keys")]);
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, None)?;
         let (kind, host) = (Kind::Ours, net.address());
-        Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, _folder: folder })
+        Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, folder })
     }
 
     /// Starts `count` more of its kind that bootstrap from it, and have no relay. c-toxcore 0.2.18 needs such company:
@@ -126,7 +126,7 @@ impl Node {
         };
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, None)?;
         let host = net.address();
-        Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, _folder: TempDir::new()? })
+        Ok(Self { kind, host, host6: None, port, tcp_port: None, key, process, folder: TempDir::new()? })
     }
 
     /// What `--bootstrap` takes: `HOST:PORT:PK[:TCPPORT]`.
@@ -185,6 +185,22 @@ impl Node {
         if status.success() { Ok(start.elapsed()) } else { Err(Failure(format!("the node ended with {status}"))) }
     }
 
+    /// Kills it, and after a pause starts a tox-bootstrapd again with the same key and ports.
+    ///
+    /// # Errors
+    /// When it is not tox-bootstrapd, or does not start.
+    #[cfg(feature = "interop")]
+    pub fn restart(&mut self, net: &Net, pause: Duration) -> Outcome {
+        crate::ensure(self.kind == Kind::Real, || "only tox-bootstrapd is started again".into())?;
+        self.process.0.kill()?;
+        self.process.0.wait()?;
+        thread::sleep(pause);
+        let (process, key) = Self::run(bootstrapd(net, &self.folder)?, self.port, None)?;
+        crate::ensure(key == self.key, || format!("it came back as {key}"))?;
+        self.process = process;
+        Ok(())
+    }
+
     /// Whose implementation it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -193,21 +209,10 @@ impl Node {
 
     fn start_real(net: &Net, tcp_port: Option<u16>, from: Option<&Self>) -> Outcome<Self> {
         let (folder, port) = (TempDir::new()?, net.port());
-        let config = folder.file("config");
-        std::fs::write(&config, bootstrapd_config(net, &folder, port, tcp_port, from))?;
-        let mut command = net.command(&in_path("tox-bootstrapd")?)?;
-        command.args(["--config", &config, "--foreground", "--log-backend", "stdout"]);
-        let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, from)?;
-        Ok(Self {
-            kind: Kind::Real,
-            host: net.address(),
-            host6: net.address6(),
-            port,
-            tcp_port,
-            key,
-            process,
-            _folder: folder,
-        })
+        std::fs::write(folder.file("config"), bootstrapd_config(net, &folder, port, tcp_port, from))?;
+        let (process, key) = Self::run(bootstrapd(net, &folder)?, port, from)?;
+        let (host, host6) = (net.address(), net.address6());
+        Ok(Self { kind: Kind::Real, host, host6, port, tcp_port, key, process, folder })
     }
 
     fn start_ours(net: &Net, tcp_port: Option<u16>, from: Option<&Self>, options: &[&str]) -> Outcome<Self> {
@@ -217,7 +222,7 @@ impl Node {
         command.args(tcp_port.iter().flat_map(|port| ["--tcp".into(), format!("{}:{port}", net.address())]));
         command.args(from.iter().flat_map(|node| ["--bootstrap".into(), node.address()])).args(options);
         let (process, key) = Self::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?, port, from)?;
-        Ok(Self { kind: Kind::Ours, host: net.address(), host6: None, port, tcp_port, key, process, _folder: folder })
+        Ok(Self { kind: Kind::Ours, host: net.address(), host6: None, port, tcp_port, key, process, folder })
     }
 
     /// Waits until the node has told its public key and listens. tox-bootstrapd tells that of the node which it
@@ -258,6 +263,13 @@ fn public_key_in(line: &str) -> Option<String> {
     let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
     let is_key = |word: &&str| word.len() == KEY_DIGITS && word.chars().all(|c| c.is_ascii_hexdigit());
     words.find(is_key).map(str::to_ascii_uppercase)
+}
+
+/// tox-bootstrapd with the configuration in this folder.
+fn bootstrapd(net: &Net, folder: &TempDir) -> Outcome<Child> {
+    let mut command = net.command(&in_path("tox-bootstrapd")?)?;
+    command.args(["--config", &folder.file("config"), "--foreground", "--log-backend", "stdout"]);
+    Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
 fn bootstrapd_config(net: &Net, folder: &TempDir, port: u16, tcp_port: Option<u16>, from: Option<&Node>) -> String {

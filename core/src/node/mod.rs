@@ -28,6 +28,8 @@ pub use profile::FriendTexts;
 pub use relays::RelayHost;
 #[cfg(feature = "alloc")]
 pub use shard::{AgreedKey, Shard, Sorted};
+#[cfg(feature = "relays")]
+pub use storage::RELAY_STREAMS;
 pub use storage::{Limits, StaticStorage, Storage};
 
 use crate::Endpoint;
@@ -294,6 +296,7 @@ impl<'s, E: Env> Node<'s, E> {
         }
         let me = Identity::generate(&mut parts, config.secret, config.nospam, config.dht_secret);
         let Config { lan_discovery, proxy, hole_punching, .. } = config;
+        let proxy = proxy.filter(|_| E::PROXIES);
         let ways = Ways { udp: config.udp && proxy.is_none(), lan_discovery, proxy, hole_punching };
         Ok(Self::assemble(me, config.info, ways, storage, parts, now))
     }
@@ -323,7 +326,12 @@ impl<'s, E: Env> Node<'s, E> {
                 dht_seed,
             ),
             relay: OnionRelay::new(rng),
-            relays: RelayClient::new(storage.relays, storage.relay_peers, storage.relay_names, ways.proxy),
+            relays: RelayClient::new(
+                (storage.relays, storage.streams),
+                storage.relay_peers,
+                storage.relay_names,
+                ways.proxy,
+            ),
             store: AnnounceStore::new(storage.announced, storage.group_peers, rng),
             forwarder: Forwarder::new(rng),
             announcements: Announcements::new(now, storage.announcements, rng),

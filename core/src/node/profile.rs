@@ -161,15 +161,15 @@ mod tests {
     use crate::Endpoint;
     use crate::crypto::{Nacl, Nospam, PublicKey, SecretKey};
     use crate::cx::{Parts, test_env::TestEnv};
-    use crate::node::{Config, StaticStorage};
+    use crate::node::{Config, Limits, Storage};
     use crate::profile::SliceSink;
     use quickcheck::{Arbitrary, Gen, quickcheck};
     use rand_core::SeedableRng;
-    use std::boxed::Box;
     use std::vec;
     use std::vec::Vec;
 
-    type Micro = StaticStorage<4, 7, 16, 16, 4>;
+    /// Without relays: whatever the node knows of them is in the profile.
+    const LIMITS: Limits = Limits { friends: 4, nodes: 16, blocks: 16, announces: 4, ..Limits::MICRO };
 
     /// A profile as some client may have written it.
     #[derive(Clone, Debug)]
@@ -224,11 +224,10 @@ mod tests {
     /// What a fresh node with the profile's keys saves after it was restored from it.
     fn restored(saved: &[u8], seed: u8) -> Vec<u8> {
         let profile = Profile::parse(saved).unwrap();
-        let mut memory = Box::new(Micro::new());
         let config = Config::new(profile.secret_key(), profile.nospam());
         let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([seed; 32]), suite: Nacl };
         let now = Instant::from_secs(5);
-        let mut node = Node::new(config, memory.storage(), parts, now).unwrap();
+        let mut node = Node::new(config, Storage::heap(&LIMITS), parts, now).unwrap();
         let mut texts = Vec::new();
         node.restore(now, &profile, |id, friend| {
             let FriendRecord { name, status_message, status, last_seen, .. } = *friend;
@@ -281,11 +280,10 @@ mod tests {
         let saved = w.finish().unwrap().written().to_vec();
 
         let profile = Profile::parse(&saved).unwrap();
-        let mut memory = Box::new(Micro::new());
         let config = Config::new(profile.secret_key(), profile.nospam());
         let parts = Parts::<TestEnv> { rng: chacha20::ChaCha12Rng::from_seed([1; 32]), suite: Nacl };
         let now = Instant::from_secs(5);
-        let mut node = Node::new(config, memory.storage(), parts, now).unwrap();
+        let mut node = Node::new(config, Storage::heap(&LIMITS), parts, now).unwrap();
         node.restore(now, &profile, |_, _| {});
         let mut sent = Vec::new();
         let mut buf = [0; crate::DATAGRAM_MAX];

@@ -41,6 +41,7 @@ pub struct Storage<'s> {
     pub(super) relays: Mem<'s, Relay>,
     pub(super) relay_peers: Mem<'s, RelayPeer>,
     pub(super) relay_names: Mem<'s, RelayName>,
+    pub(super) streams: usize,
     pub(super) sessions: Slots<'s, Session>,
     pub(super) friends: Slots<'s, Friend>,
     pub(super) requests: Slots<'s, IncomingRequest>,
@@ -143,6 +144,12 @@ const RELAYS_MAX: usize = 255;
 /// Relays that are known by a name: those of the configuration, behind a proxy.
 #[cfg(feature = "alloc")]
 const RELAY_NAMES: usize = 8;
+/// TCP relays that static storage has room for: four of a configuration, and some of friends.
+#[cfg(feature = "relays")]
+const RELAYS: usize = 6;
+/// TCP connections that a node in static storage has at a time, at most.
+#[cfg(feature = "relays")]
+pub const RELAY_STREAMS: usize = 3;
 /// Key agreements that others can make a microcontroller compute in a second. One takes 1.7 million instructions, so
 /// twenty are 34 million: a fifth of a Cortex-M4 at 168 MHz, half of one at 64 MHz.
 const AGREEMENTS: u32 = 20;
@@ -168,6 +175,13 @@ impl Storage<'_> {
     #[must_use]
     pub fn with_agreements(self, per_second: u32) -> Self {
         Self { agreements: per_second, ..self }
+    }
+
+    /// The same storage with another limit: so many TCP connections to relays does the node have at a time. Static
+    /// storage starts with three, if it has room for relays, storage on the heap without a limit.
+    #[must_use]
+    pub fn with_streams(self, streams: usize) -> Self {
+        Self { streams, ..self }
     }
 }
 
@@ -199,6 +213,7 @@ impl Storage<'static> {
             relays: filled(limits.relays.min(RELAYS_MAX), || Relay::VACANT),
             relay_peers: filled(if limits.relays > 0 { limits.friends } else { 0 }, || RelayPeer::VACANT),
             relay_names: filled(limits.relays.min(RELAY_NAMES), || RelayName::VACANT),
+            streams: usize::MAX,
             // Ended sessions keep their place until all that they brought is read.
             sessions: Slots::<Session>::boxed(limits.friends + EXTRA_SEARCHES),
             friends: Slots::<Friend>::boxed(limits.friends),
@@ -215,7 +230,7 @@ impl Storage<'static> {
 
 /// Storage of a size that is known when the program is linked. All zeros when new, so a `static` lands in `.bss`.
 ///
-/// `SEARCHES` must be at least `FRIENDS + 3`.
+/// `SEARCHES` must be at least `FRIENDS + 3`. There is room for TCP relays with the feature `relays` only.
 #[derive(Debug)]
 pub struct StaticStorage<
     const FRIENDS: usize,
@@ -234,6 +249,10 @@ pub struct StaticStorage<
     onion_friends: [OnionFriend; FRIENDS],
     self_nodes: [SelfNode; SELF_NODES],
     onion_pending: [Pending; ONION_PENDING],
+    #[cfg(feature = "relays")]
+    relays: [Relay; RELAYS],
+    #[cfg(feature = "relays")]
+    relay_peers: [RelayPeer; FRIENDS],
     sessions: [Slot<Session>; FRIENDS],
     friends: [Slot<Friend>; FRIENDS],
     requests: [Slot<IncomingRequest>; REQUESTS],
@@ -266,6 +285,10 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
             onion_friends: [const { OnionFriend::VACANT }; FRIENDS],
             self_nodes: [const { SelfNode::VACANT }; SELF_NODES],
             onion_pending: [const { Pending::VACANT }; ONION_PENDING],
+            #[cfg(feature = "relays")]
+            relays: [const { Relay::VACANT }; RELAYS],
+            #[cfg(feature = "relays")]
+            relay_peers: [const { RelayPeer::VACANT }; FRIENDS],
             sessions: [const { Slot::VACANT }; FRIENDS],
             friends: [const { Slot::VACANT }; FRIENDS],
             requests: [const { Slot::VACANT }; REQUESTS],
@@ -303,8 +326,18 @@ impl<const FRIENDS: usize, const SEARCHES: usize, const NODES: usize, const BLOC
                 self_nodes: Mem::Borrowed(&mut self.self_nodes),
                 pending: Mem::Borrowed(&mut self.onion_pending),
             },
+            #[cfg(feature = "relays")]
+            relays: Mem::Borrowed(&mut self.relays),
+            #[cfg(feature = "relays")]
+            relay_peers: Mem::Borrowed(&mut self.relay_peers),
+            #[cfg(feature = "relays")]
+            streams: RELAY_STREAMS,
+            #[cfg(not(feature = "relays"))]
             relays: Mem::Borrowed(&mut []),
+            #[cfg(not(feature = "relays"))]
             relay_peers: Mem::Borrowed(&mut []),
+            #[cfg(not(feature = "relays"))]
+            streams: 0,
             relay_names: Mem::Borrowed(&mut []),
             sessions: Slots::new(&mut self.sessions),
             friends: Slots::new(&mut self.friends),

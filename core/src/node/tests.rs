@@ -129,7 +129,8 @@ fn capacities(node: &Node<'_, TestEnv>) -> Vec<usize> {
 #[test]
 fn occupancy_tells_the_capacities() {
     with_node(1, |node| {
-        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 56, 8, 0, 0, 0, 1]);
+        let relays = if cfg!(feature = "relays") { 6 } else { 0 };
+        assert_eq!(capacities(node), [16, 7, 16, 4, 16, 8, 4, 6, 16, 4, 4, 4, 4, 56, 8, 0, 0, relays, 1]);
         let names: Vec<_> = node.occupancy().tables().iter().map(|table| table.name).collect();
         assert_eq!((names[0], names[7], names[14]), ("close list", "onion self nodes", "blocks"));
         assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1), "{names:?}");
@@ -283,6 +284,9 @@ fn drains(node: &mut Node<'_, TestEnv>, now: Instant) -> bool {
             }
         }
         while node.poll_event().is_some() {}
+        while let Some(id) = node.next_stream() {
+            assert_eq!(node.poll_stream(now, id, &mut buf), 0, "nobody opens any");
+        }
         match node.poll_timeout() {
             Some(deadline) if deadline.at <= now => node.handle_timeout(now),
             Some(_) | None => return true,

@@ -6,9 +6,10 @@ use std::{env, fs};
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    fs::copy("memory.x", out.join("memory.x")).expect("memory.x can be copied");
+    let memory = if env::var_os("CARGO_FEATURE_RELAYS").is_some() { "memory-relays.x" } else { "memory.x" };
+    fs::copy(memory, out.join("memory.x")).expect("it can be copied");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=--nmagic");
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
-    println!("cargo::rerun-if-changed=memory.x");
+    println!("cargo::rerun-if-changed={memory}");
 }

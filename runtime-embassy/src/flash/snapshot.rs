@@ -9,7 +9,7 @@ use bluering_core::crypto::{Nospam, PublicKey, SecretKey, ToxId};
 use bluering_core::storage::Full;
 use bluering_core::time::Instant;
 use bluering_core::wire::NodeInfo;
-use bluering_core::{Endpoint, Env, FriendId, Node, UserStatus};
+use bluering_core::{Endpoint, Env, FriendId, Node, RelayHost, UserStatus};
 use core::net::SocketAddr;
 use core::ops::Range;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -25,6 +25,8 @@ const VERSION: u8 = 1;
 /// Nodes of a kind.
 const NODES_MAX: usize = 8;
 const RELAYS_MAX: usize = 4;
+/// Those of a configuration shall have room beside them.
+const RELAYS_RESTORED: usize = 2;
 /// Where the reservation stands: behind the version, at a fixed length.
 const RESERVATION: Range<usize> = 1..9;
 
@@ -156,8 +158,11 @@ impl<'a> Snapshot<'a> {
         sink.put_all(node.friends().filter_map(|id| friend_item(node, id)))?;
         sink.put_all(node.known_nodes().take(NODES_MAX).map(NodeItem::from))?;
         sink.put_all(node.path_nodes().take(NODES_MAX).map(NodeItem::from))?;
-        // The core knows no relays yet.
-        sink.put_all(core::iter::empty::<NodeItem>())?;
+        if E::RELAYS {
+            sink.put_all(node.known_relays().take(RELAYS_MAX).map(NodeItem::from))?;
+        } else {
+            sink.put_all(core::iter::empty::<NodeItem>())?;
+        }
         Ok(sink.len)
     }
 
@@ -299,6 +304,11 @@ impl<'a> Snapshot<'a> {
             }
         }
         node.restore_nodes(now, self.nodes().chain(self.path_nodes()));
+        if E::RELAYS {
+            for relay in self.relays().take(RELAYS_RESTORED) {
+                node.add_relay(now, relay.key, RelayHost::At(relay.at));
+            }
+        }
         Ok(restored)
     }
 }

@@ -4,6 +4,8 @@
 //! have no better way get their own relays connected besides. When everybody is reached directly, a relay that is not
 //! base goes after a while, unless it is the only one where a peer could be met at once: some of these stay, so that
 //! nobody is lost when UDP dies.
+//!
+//! Where there is room for a few streams only, half of them are for base relays, and what is not needed now goes.
 
 use super::RelayClient;
 use super::peers::RouteStage;
@@ -26,13 +28,19 @@ impl RelayClient<'_> {
     pub(super) fn choose(&mut self, now: Instant) {
         self.fill_base(now);
         self.serve_peers(now);
+        let was_full = !self.has_stream();
         self.retire(now);
+        if was_full && self.has_stream() {
+            self.fill_base(now);
+            self.serve_peers(now);
+        }
         self.set_wake();
     }
 
     /// Finds the next timer.
     pub(super) fn set_wake(&mut self) {
-        let idle = |relay: &Relay| if relay.is_active() { relay.idle_since + IDLE_TIME } else { Instant::FAR };
+        let is_idle = |relay: &Relay| relay.is_active() && relay.idle_since != Instant::ZERO;
+        let idle = |relay: &Relay| if is_idle(relay) { relay.idle_since + IDLE_TIME } else { Instant::FAR };
         let next = |relay: &Relay| relay.until().min(idle(relay));
         self.wake = self.relays.iter().filter(|relay| !relay.is_vacant()).map(next).min().unwrap_or(Instant::FAR);
     }
@@ -40,11 +48,13 @@ impl RelayClient<'_> {
     fn fill_base(&mut self, now: Instant) {
         loop {
             let held = self.relays.iter().filter(|relay| relay.base && relay.is_active()).count();
-            if held >= BASE {
+            if held >= self.base_wanted() {
                 return;
             }
+            let has_stream = self.has_stream();
             let fits = |relay: &Relay| {
-                !relay.is_vacant() && !relay.base && (relay.is_up() || relay.own && relay.stage != Stage::Waiting)
+                let own = relay.own && (relay.is_active() || relay.stage == Stage::Idle && has_stream);
+                !relay.is_vacant() && !relay.base && (relay.is_up() || own)
             };
             let candidates = self.relays.iter().enumerate().filter(|(_, relay)| fits(relay));
             let rank = |relay: &Relay| (!relay.is_active(), !relay.own, relay.fails);
@@ -72,11 +82,26 @@ impl RelayClient<'_> {
                 let Some(place) = self.place_for(&relay, false) else { continue };
                 self.bind(index, place);
                 let entry = &self.relays[place];
-                if entry.stage == Stage::Idle && entry.fails < FAILS_MAX {
+                if entry.stage == Stage::Idle && entry.fails < FAILS_MAX && self.has_stream() {
                     self.open(now, place);
                 }
             }
         }
+    }
+
+    /// Base relays: at most half of the streams, rounded up.
+    fn base_wanted(&self) -> usize {
+        self.streams.div_ceil(2).min(BASE)
+    }
+
+    /// Others that stay though nobody needs them now: one stream is left for whoever comes to need one.
+    fn warm_wanted(&self) -> usize {
+        self.streams.saturating_sub(self.base_wanted() + 1).min(WARM)
+    }
+
+    /// Whether one more stream may be opened.
+    fn has_stream(&self) -> bool {
+        self.relays.iter().filter(|relay| relay.is_active()).count() < self.streams
     }
 
     /// Ends connections that nobody has needed for a while.
@@ -88,13 +113,13 @@ impl RelayClient<'_> {
                 continue;
             }
             let mut needed = relay.base || self.is_needed(place);
-            if !needed && warm < WARM && self.is_only_way(place) {
+            if !needed && warm < self.warm_wanted() && self.is_only_way(place) {
                 (needed, warm) = (true, warm + 1);
             }
             let relay = &mut self.relays[place];
             if needed {
-                relay.idle_since = Instant::FAR;
-            } else if relay.idle_since == Instant::FAR {
+                relay.idle_since = Instant::ZERO;
+            } else if relay.idle_since == Instant::ZERO {
                 relay.idle_since = now;
             } else if now.reached(relay.idle_since, IDLE_TIME) {
                 self.hang_up(place);

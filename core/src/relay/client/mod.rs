@@ -66,6 +66,8 @@ pub(crate) struct RelayClient<'s> {
     told: Option<ProxyTrouble>,
     names: Names<'s>,
     relays: Mem<'s, Relay>,
+    /// The adapter has room for so many.
+    streams: usize,
     peers: Mem<'s, RelayPeer>,
     /// All peers stand at places below this one.
     extent: usize,
@@ -84,9 +86,10 @@ pub(crate) struct RelayClient<'s> {
 }
 
 impl<'s> RelayClient<'s> {
-    /// Without room for relays the client does nothing. `peers` has a place for each friend.
+    /// Without room for relays the client does nothing. `peers` has a place for each friend; at most so many streams
+    /// are there at a time.
     pub(crate) fn new(
-        mut relays: Mem<'s, Relay>,
+        (mut relays, streams): (Mem<'s, Relay>, usize),
         mut peers: Mem<'s, RelayPeer>,
         names: Mem<'s, RelayName>,
         proxy: Option<&'s Proxy<'s>>,
@@ -99,6 +102,7 @@ impl<'s> RelayClient<'s> {
             told: None,
             names: Names::new(names),
             relays,
+            streams,
             peers,
             extent: 0,
             serial: 0,
@@ -256,17 +260,17 @@ impl<'s> RelayClient<'s> {
         if !self.acts {
             return None;
         }
-        for (place, relay) in self.relays.iter_mut().enumerate() {
-            let index = place as u32;
-            // An old stream goes before a new one of the same place comes.
-            if relay.closing != 0 {
-                let serial = core::mem::take(&mut relay.closing);
-                return Some(StreamAction::Close { id: StreamId { index, serial } });
-            }
-            if core::mem::take(&mut relay.open_due) {
-                let id = StreamId { index, serial: relay.serial };
-                return Some(StreamAction::Open { id, to: self.proxy.map_or(relay.at, Proxy::at) });
-            }
+        // Old streams go before new ones come: there may not be room for both.
+        let mut places = self.relays.iter_mut().zip(0..);
+        if let Some((relay, index)) = places.find(|(relay, _)| relay.closing != 0) {
+            let serial = core::mem::take(&mut relay.closing);
+            return Some(StreamAction::Close { id: StreamId { index, serial } });
+        }
+        let mut places = self.relays.iter_mut().zip(0..);
+        if let Some((relay, index)) = places.find(|(relay, _)| relay.open_due) {
+            relay.open_due = false;
+            let id = StreamId { index, serial: relay.serial };
+            return Some(StreamAction::Open { id, to: self.proxy.map_or(relay.at, Proxy::at) });
         }
         self.acts = false;
         None

@@ -51,10 +51,10 @@ impl<'s> RelayClient<'s> {
     ) -> (usize, Option<Content>) {
         let Some(place) = self.find(id) else { return (bytes.len(), None) };
         match self.relays[place].stage {
-            Stage::Proxying => self.read_proxy(cx.now, place, bytes),
+            Stage::Proxying if E::PROXIES => self.read_proxy(cx.now, place, bytes),
             Stage::Greeting => self.read_hello(cx, place, bytes),
             Stage::Up => self.read_frame(cx, place, bytes),
-            Stage::Idle | Stage::Waiting | Stage::Opening => {
+            Stage::Idle | Stage::Waiting | Stage::Opening | Stage::Proxying => {
                 self.fail(cx.now, place);
                 (bytes.len(), None)
             }

@@ -44,7 +44,7 @@ pub(crate) struct Relay {
     until: Instant,
     /// Since when it is connected.
     pub(super) up_since: Instant,
-    /// Since when nobody needs it; `FAR` while somebody does.
+    /// Since when nobody needs it; `ZERO` while somebody does.
     pub(super) idle_since: Instant,
     /// Of its stream; 0 without one. `closing` is a stream that is to be closed.
     pub(super) serial: u64,
@@ -73,6 +73,7 @@ const LEAVING: usize = ROUTES.div_ceil(64);
 
 /// How far the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Stage {
     /// There is none.
     Idle,
@@ -99,8 +100,9 @@ pub(super) enum Mark {
     Taken,
 }
 
-/// Keys of the connection.
+/// Keys of the connection. `None` comes first and the tag is a `u8`, so that an empty static table is all zeros.
 #[derive(Debug)]
+#[repr(u8)]
 pub(super) enum Line {
     None,
     Proxy(ProxyClient),
@@ -109,7 +111,7 @@ pub(super) enum Line {
 }
 
 impl Relay {
-    /// What vacant places hold.
+    /// What vacant places hold: all zeros.
     pub(crate) const VACANT: Self = Self {
         key: PublicKey::ZERO,
         at: Endpoint::UNSPECIFIED,
@@ -119,9 +121,9 @@ impl Relay {
         worked: false,
         fails: 0,
         stage: Stage::Idle,
-        until: Instant::FAR,
+        until: Instant::ZERO,
         up_since: Instant::ZERO,
-        idle_since: Instant::FAR,
+        idle_since: Instant::ZERO,
         serial: 0,
         closing: 0,
         open_due: false,

@@ -45,13 +45,13 @@ impl<'s> RelayClient<'s> {
     pub(crate) fn encode_own<E: Env>(&mut self, cx: &mut Cx<'_, 's, E>, id: StreamId, buf: &mut [u8]) -> usize {
         let Some(place) = self.find(id) else { return 0 };
         match self.relays[place].stage {
-            Stage::Proxying => self.encode_proxy(place, buf),
+            Stage::Proxying if E::PROXIES => self.encode_proxy(place, buf),
             Stage::Greeting => self.encode_hello(cx, place, buf),
             Stage::Up => match self.next_own(place) {
                 Some(packet) => self.seal(cx, place, &packet, buf),
                 None => 0,
             },
-            Stage::Idle | Stage::Waiting | Stage::Opening => 0,
+            Stage::Idle | Stage::Waiting | Stage::Opening | Stage::Proxying => 0,
         }
     }
 

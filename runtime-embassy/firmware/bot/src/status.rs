@@ -35,6 +35,9 @@ impl<B: Board> fmt::Display for Status<'_, '_, B> {
         write!(f, " dropped={} nodes={}", stats.dropped_total(), table("close list").0)?;
         write!(f, " receipts={}", self.receipts)?;
         write!(f, " blocks_free={} flash_writes={}", capacity - blocks, counters.snapshots)?;
+        if cfg!(feature = "relays") {
+            write!(f, " relays={}", table("relays").0)?;
+        }
         self.board.status(f)
     }
 }

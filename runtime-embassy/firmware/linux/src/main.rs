@@ -59,8 +59,8 @@ type Screen = Console<FromFutures<Unblock<Stdout>>>;
 const NOT_STARTED: i32 = 1;
 /// Exit code of a configuration that is wrong.
 const BAD_CONFIG: i32 = 2;
-/// UDP, DHCP, DNS.
-const SOCKETS: usize = 3;
+/// Those of the client, DHCP, DNS.
+const SOCKETS: usize = bluering_bot::bluering_embassy::SOCKETS + 2;
 const FRIENDS: usize = 8;
 
 /// The TAP device shall be closed; it is.

@@ -15,12 +15,12 @@ use board::{Board, executor, stack};
 use core::fmt;
 use cortex_m_rt::entry;
 use embassy_executor::{SpawnError, Spawner};
-use embassy_net::StackResources;
+use embassy_net::{Stack, StackResources};
 use rand_core::Rng;
 use static_cell::{ConstStaticCell, StaticCell};
 
-/// UDP, DHCP, DNS.
-const SOCKETS: usize = 3;
+/// Those of the client, DHCP, DNS.
+const SOCKETS: usize = bluering_bot::bluering_embassy::SOCKETS + 2;
 const FRIENDS: usize = 8;
 
 type Resources = ToxResources<'static>;
@@ -60,7 +60,7 @@ async fn life(spawner: Spawner, board: Board) {
     };
     let config: &Config<'static> = CHECKED.init(config);
     let mut rng = boot::rng(entropy);
-    let (stack, network) = embassy_net::new(net, stack_config(config), SOCKET_RESOURCES.take(), rng.next_u64());
+    let (stack, network) = start_network(net, config, rng.next_u64());
     let store = match Store::new(flash, 0..SIZE as u32, FRIENDS) {
         Ok(store) => store,
         Err(why) => fail(&mut console, why).await,
@@ -76,6 +76,12 @@ async fn life(spawner: Spawner, board: Board) {
     console.say(boot::Found(tox.loaded())).await;
     bot::run(tox, config, &Mps2, console_in, &mut console).await;
     board::reset()
+}
+
+/// Not inlined: copies of sockets would lie on the stack while the node is built.
+#[inline(never)]
+fn start_network(net: Lan9118, config: &Config<'_>, seed: u64) -> (Stack<'static>, NetworkRunner) {
+    embassy_net::new(net, stack_config(config), SOCKET_RESOURCES.take(), seed)
 }
 
 /// Not inlined: what it copies on the way into the tasks would lie on the stack while the node is built.

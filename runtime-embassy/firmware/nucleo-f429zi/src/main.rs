@@ -36,8 +36,8 @@ use static_cell::{ConstStaticCell, StaticCell};
 
 /// Made by the build script.
 const CONFIG: &str = include_str!(concat!(env!("OUT_DIR"), "/bot.conf"));
-/// UDP, DHCP, DNS.
-const SOCKETS: usize = 3;
+/// Those of the client, DHCP, DNS.
+const SOCKETS: usize = bluering_bot::bluering_embassy::SOCKETS + 2;
 const FRIENDS: usize = 8;
 /// How often the watchdog is told that all is well.
 const ALIVE: Duration = Duration::from_secs(1);

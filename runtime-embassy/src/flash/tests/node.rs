@@ -8,7 +8,7 @@ use crate::flash::{
 use bluering_core::crypto::{Nacl, Nospam, PublicKey, SecretKey, ToxId};
 use bluering_core::time::Instant;
 use bluering_core::wire::NodeInfo;
-use bluering_core::{Config, Endpoint, Env, FriendInfo, Node, Parts, StaticStorage, UserStatus};
+use bluering_core::{Config, Endpoint, Env, FriendInfo, Node, Parts, RelayHost, StaticStorage, UserStatus};
 use quickcheck::{Arbitrary, Gen, quickcheck};
 use rand_core::SeedableRng;
 use std::boxed::Box;
@@ -236,6 +236,28 @@ fn every_friend_is_restored_or_counted() {
         let asked = snapshot.friends().filter(|friend| friend.request.is_some()).count();
         assert!(asked >= 2);
         assert_eq!(restored, Restored { friends: 2, refused: snapshot.friends().count() - 2, unasked: 0 });
+    });
+}
+
+/// The first two relays come back; a node without room for any takes none.
+#[test]
+fn relays_survive_a_reset() {
+    let at = |host| Endpoint::v4([192, 0, 2, host], 3389);
+    let secret = || SecretKey::from_bytes([9; 32]);
+    let (bytes, known) = with_node(secret(), Nospam([0; 4]), |node| {
+        for host in 1..=3 {
+            node.add_relay(NOW, key(host), RelayHost::At(at(host)));
+        }
+        (written(node), node.known_relays().collect::<Vec<_>>())
+    });
+    assert_eq!(known.len(), if cfg!(feature = "relays") { 3 } else { 0 });
+    let snapshot = Snapshot::parse(&bytes).unwrap();
+    assert!(snapshot.relays().eq(known.iter().copied()));
+    let mut store = store(Flash::new(8));
+    with_node(secret(), Nospam([0; 4]), |node| {
+        run(snapshot.restore(node, NOW, &mut store, &mut [0; WORDS_MAX])).unwrap();
+        let best = &known[..known.len().min(2)];
+        assert!(node.known_relays().count() == best.len() && node.known_relays().all(|relay| best.contains(&relay)));
     });
 }
 

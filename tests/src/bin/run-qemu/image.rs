@@ -11,12 +11,18 @@ const KIB: f64 = 1024.0;
 /// What the compiler calls to get memory.
 const ALLOCATORS: [&str; 2] = ["__rust_alloc", "__rg_alloc"];
 
+/// What flash and statics of an image are called.
+pub(crate) type Names = (Figure, Figure);
+
+pub(crate) const WITHOUT_RELAYS: Names = (Figure::Flash, Figure::Statics);
+pub(crate) const WITH_RELAYS: Names = (Figure::RelayFlash, Figure::RelayStatics);
+
 /// Adds the figures of this image.
-pub(crate) fn measure(image: &Path, figures: &mut Figures) -> Outcome {
+pub(crate) fn measure(image: &Path, names: &Names, figures: &mut Figures) -> Outcome {
     let bytes = std::fs::read(image).map_err(|why| Failure(format!("{}: {why}", image.display())))?;
     let file = object::File::parse(&*bytes).map_err(|why| Failure(format!("{}: {why}", image.display())))?;
-    figures.add(Figure::Flash, flash(&file) as f64 / KIB);
-    figures.add(Figure::Statics, statics(&file) as f64 / KIB);
+    figures.add(names.0, flash(&file) as f64 / KIB);
+    figures.add(names.1, statics(&file) as f64 / KIB);
     let names = file.symbols().filter_map(|symbol| symbol.name().ok());
     let allocators = names.filter(|name| ALLOCATORS.iter().any(|allocator| name.contains(allocator))).count();
     figures.add(Figure::Allocator, allocators as f64);

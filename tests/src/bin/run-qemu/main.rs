@@ -12,6 +12,7 @@ mod idle;
 mod image;
 mod nat;
 mod paths;
+mod relay;
 mod stage;
 mod table;
 
@@ -29,19 +30,24 @@ use table::Figures;
 /// A scenario: its name, what it shows, and how.
 type Scenario = (&'static str, &'static str, fn(&Lab, &mut Figures) -> Outcome);
 
-static SCENARIOS: [Scenario; 11] = [
+static SCENARIOS: [Scenario; 13] = [
     ("chat", "a real client adds the device; 100 messages each way, with receipts", chat::chat),
     ("reset", "reset button and power cuts: the same identity, and online again", chat::reset),
     ("confirm", "a friend request waits for the console's answer", chat::confirm),
     ("idle", "nothing is lost while nobody says anything; what that costs", idle::idle),
     ("flood", "hostile datagrams: the friend stays online", flood::scenario::flood),
     ("nat", "two devices behind two NATs meet and chat", nat::nat),
+    ("relay", "UDP is blocked: they meet through a TCP relay, which goes and comes back", relay::relay),
+    ("fallback", "UDP dies while they chat, and comes back: a TCP relay carries on", relay::fallback),
     ("dhcp", "address and name server from DHCP, the node by its name", paths::dhcp),
     ("ipv6", "IPv6 alone", paths::ipv6),
     ("link", "the cable is pulled, and plugged in elsewhere", paths::link),
     ("config", "a wrong configuration stops the boot, and is named", broken::config),
     ("flash", "a damaged flash costs the newest snapshot at most, and is told", broken::flash),
 ];
+
+/// The scenarios that need an image of their own.
+const OF_RELAYS: [&str; 2] = ["relay", "fallback"];
 
 /// Firmware in QEMU among real Tox programs.
 #[derive(Parser)]
@@ -63,6 +69,9 @@ enum Command {
 struct Test {
     /// The linked firmware
     image: PathBuf,
+    /// The same with TCP relays; without it the scenarios relay and fallback are left out
+    #[arg(long, value_name = "IMAGE")]
+    relays: Option<PathBuf>,
     /// How long to idle, in seconds
     #[arg(long, default_value_t = 600)]
     idle: u64,
@@ -78,7 +87,7 @@ struct Test {
     /// Where to keep what the devices said
     #[arg(long, value_name = "FOLDER")]
     logs: Option<PathBuf>,
-    /// Only these scenarios, of: chat reset confirm idle flood nat dhcp ipv6 link config flash
+    /// Only these scenarios, of: chat reset confirm idle flood nat relay fallback dhcp ipv6 link config flash
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
 }
@@ -101,8 +110,14 @@ fn test(options: &Test) -> Outcome {
     let unknown = options.only.iter().find(|only| !SCENARIOS.iter().any(|(name, ..)| name == only));
     bluering_tests::ensure(unknown.is_none(), || format!("no scenario is called {unknown:?}"))?;
     let mut figures = Figures::default();
-    image::measure(&options.image, &mut figures)?;
-    let is_wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    image::measure(&options.image, &image::WITHOUT_RELAYS, &mut figures)?;
+    if let Some(image) = &options.relays {
+        image::measure(image, &image::WITH_RELAYS, &mut figures)?;
+    }
+    let is_possible = |name: &str| options.relays.is_some() || !OF_RELAYS.contains(&name);
+    let is_wanted = |name: &str| {
+        if options.only.is_empty() { is_possible(name) } else { options.only.iter().any(|only| only == name) }
+    };
     let wanted: Vec<_> = SCENARIOS.iter().filter(|(name, ..)| is_wanted(name)).collect();
     let failed = run_all(&wanted, options, &mut figures);
 
@@ -113,7 +128,7 @@ fn test(options: &Test) -> Outcome {
     }
     let mut missed = figures.missed();
     if options.only.is_empty() {
-        missed.extend(figures.unmeasured());
+        missed.extend(figures.unmeasured(options.relays.is_some()));
     }
     bluering_tests::ensure(failed.is_empty() && missed.is_empty(), || {
         format!("failed: [{}], goals missed: [{}]", failed.join(", "), missed.join(", "))
@@ -157,6 +172,7 @@ fn run((name, what, scenario): &Scenario, options: &Test, figures: &mut Figures)
         std::fs::create_dir_all(&logs)?;
         let lab = Lab {
             image: options.image.clone(),
+            relays: options.relays.clone(),
             logs,
             idle: Duration::from_secs(options.idle),
             flood: Duration::from_secs(options.flood),

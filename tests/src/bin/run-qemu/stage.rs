@@ -1,6 +1,8 @@
 //! What most scenarios begin with: an internet, a real node, real clients, a board.
 
-use bluering_tests::{Board, Clock, Device, Internet, Kind, Net, Node, Outcome, Peer, Wire, ensure, is_friend};
+use bluering_tests::{
+    Board, Clock, Device, Failure, Internet, Kind, Net, Node, Outcome, Peer, Wire, ensure, is_friend,
+};
 use core::fmt::Write;
 use core::time::Duration;
 use serde_json::json;
@@ -19,6 +21,7 @@ const LOG_LINES: usize = 40;
 /// What all scenarios of a run share.
 pub(crate) struct Lab {
     pub(crate) image: PathBuf,
+    pub(crate) relays: Option<PathBuf>,
     pub(crate) logs: PathBuf,
     pub(crate) idle: Duration,
     pub(crate) flood: Duration,
@@ -28,6 +31,12 @@ impl Lab {
     /// A new board on this wire.
     pub(crate) fn board(&self, wire: &Wire, name: &str, clock: Clock) -> Outcome<Board> {
         Board::new(wire, name, &self.image, clock, &self.logs)
+    }
+
+    /// The same, with the image that has TCP relays.
+    pub(crate) fn board_with_relays(&self, wire: &Wire, name: &str) -> Outcome<Board> {
+        let image = self.relays.as_ref().ok_or_else(|| Failure::new("there is no image with relays"))?;
+        Board::new(wire, name, image, Clock::Real, &self.logs)
     }
 
     /// Shows the ends of the transcripts.
@@ -53,7 +62,7 @@ pub(crate) struct Client {
 pub(crate) struct Stage {
     pub(crate) node: Node,
     _crowd: Vec<Node>,
-    _node_host: Net,
+    node_host: Net,
     pub(crate) internet: Internet,
 }
 
@@ -61,14 +70,26 @@ impl Stage {
     /// One without clients.
     pub(crate) fn new() -> Outcome<Self> {
         let internet = Internet::new()?;
-        let host = internet.host(NODE)?;
-        Ok(Self { node: Node::start(&host, Kind::Real)?, _crowd: Vec::new(), _node_host: host, internet })
+        let node_host = internet.host(NODE)?;
+        Ok(Self { node: Node::start(&node_host, Kind::Real)?, _crowd: Vec::new(), node_host, internet })
+    }
+
+    /// One whose node is a TCP relay too.
+    pub(crate) fn with_relay() -> Outcome<Self> {
+        let internet = Internet::new()?;
+        let node_host = internet.host(NODE)?;
+        Ok(Self { node: Node::start_with_relay(&node_host)?, _crowd: Vec::new(), node_host, internet })
+    }
+
+    /// Kills the node, and after a pause it is back.
+    pub(crate) fn restart_node(&mut self, pause: Duration) -> Outcome {
+        self.node.restart(&self.node_host, pause)
     }
 
     /// With so many nodes more: in a network of a few hosts everybody relays for everybody.
     pub(crate) fn crowded(count: usize) -> Outcome<Self> {
         let stage = Self::new()?;
-        Ok(Self { _crowd: stage.node.crowd(&stage._node_host, count)?, ..stage })
+        Ok(Self { _crowd: stage.node.crowd(&stage.node_host, count)?, ..stage })
     }
 
     /// A real client, connected to the network.

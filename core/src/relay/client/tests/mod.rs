@@ -129,7 +129,7 @@ impl Desk {
             opened: 0,
         });
         let client = RelayClient::new(
-            leak(room, || Relay::VACANT),
+            (leak(room, || Relay::VACANT), usize::MAX),
             leak(4, || RelayPeer::VACANT),
             leak(0, || RelayName::VACANT),
             None,
@@ -206,6 +206,8 @@ impl Desk {
         match action {
             StreamAction::Open { id, to } => {
                 let i = (0..self.relays.len()).find(|i| self.node(*i).at == to).expect("a relay");
+                let streams = self.relays.iter().filter(|relay| relay.stream.is_some()).count();
+                assert!(streams < self.client.streams, "there is no room for another");
                 let relay = &mut self.relays[i];
                 relay.opened += 1;
                 if relay.works {

@@ -99,6 +99,36 @@ fn relays_of_a_peer_go_when_it_is_reached_directly() {
     assert_eq!(desk.up(), 6, "all are back at once");
 }
 
+/// An adapter with few sockets, as on a microcontroller: two streams of three are ours, and those who wait for the
+/// third have it one after the other.
+#[test]
+fn a_few_streams_are_shared() {
+    let mut desk = Desk::new(6, 6);
+    desk.client.streams = 3;
+    (0..3).for_each(|i| assert!(desk.add(i)));
+    desk.run();
+    assert_eq!(desk.up(), 2);
+    desk.client.set_peer(desk.bench.now, 0, PEER);
+    (3..6).for_each(|i| desk.client.peer_relay(desk.bench.now, 0, desk.node(i)));
+    desk.run();
+    assert_eq!((desk.up(), desk.is_up(3)), (3, true));
+    desk.relays[3].works = false;
+    desk.hang_up(3);
+    desk.run();
+    assert_eq!((desk.up(), desk.is_up(4)), (3, true), "the next has its turn");
+    let start = desk.bench.now;
+    desk.client.start_over(start);
+    desk.pass(Duration::from_secs(60));
+    assert_eq!(desk.up(), 3);
+    // Nobody needs the third; it goes, and another peer's relay may come at once.
+    desk.client.set_awake(desk.bench.now, 0, false);
+    desk.client.set_peer(desk.bench.now, 1, OTHER);
+    desk.client.peer_relay(desk.bench.now, 1, desk.node(5));
+    desk.pass(Duration::from_secs(11));
+    assert_eq!((desk.up(), desk.is_up(5)), (3, true));
+    assert!(desk.client.relays.iter().filter(|relay| relay.base).count() == 2);
+}
+
 #[test]
 fn packets_find_their_peer() {
     let mut desk = Desk::connected(2);

@@ -6,6 +6,10 @@ use bluering_core::crypto::ToxIdError;
 use core::fmt;
 use core::net::IpAddr;
 
+/// What stands in a line `bootstrap`.
+const BOOTSTRAP: &str =
+    if cfg!(feature = "relays") { "HOST:PORT:KEY or HOST:PORT:KEY:TCPPORT" } else { "HOST:PORT:KEY" };
+
 /// A configuration that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error<'t> {
@@ -48,7 +52,7 @@ pub enum Why<'t> {
     Port(&'t str),
     /// Neither `yes` nor `no`.
     YesOrNo(&'t str),
-    /// No `HOST:PORT:KEY`.
+    /// No `HOST:PORT:KEY`, with a TCP port or without.
     Bootstrap(&'t str),
     /// No host name, and no address.
     Host(&'t str),
@@ -96,7 +100,7 @@ impl fmt::Display for Why<'_> {
             Self::Control => f.write_str("the text has control characters in it"),
             Self::Port(found) => write!(f, "expected a port from 1 to 65535, found `{}`", Shown(found)),
             Self::YesOrNo(found) => write!(f, "expected `yes` or `no`, found `{}`", Shown(found)),
-            Self::Bootstrap(found) => write!(f, "expected HOST:PORT:KEY, found `{}`", Shown(found)),
+            Self::Bootstrap(found) => write!(f, "expected {BOOTSTRAP}, found `{}`", Shown(found)),
             Self::Host(found) => {
                 write!(f, "expected a host name, an IPv4 address or [an IPv6 address], found `{}`", Shown(found))
             }

@@ -8,6 +8,8 @@
 //! ipv4 = dhcp
 //! ```
 //!
+//! With the feature `relays`, a node that is a TCP relay too is named with that port: `HOST:PORT:KEY:TCPPORT`.
+//!
 //! Nothing is guessed: what is unknown, given twice, out of range or mistyped is an [`Error`] that names the line, what
 //! stands there, and what should.
 
@@ -22,6 +24,7 @@ use bluering_core::wire::messenger::{NAME_LEN_MAX, STATUS_MESSAGE_LEN_MAX};
 pub use bluering_embassy::Bootstrap;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::num::NonZeroU16;
 use heapless::Vec;
 
 /// How many `bootstrap` lines there may be.
@@ -32,6 +35,8 @@ pub const ACCEPT_MAX: usize = 8;
 pub const DNS_MAX: usize = 3;
 /// The port when there is no `port` line.
 pub const DEFAULT_PORT: u16 = 33445;
+/// A number that is longer than this is meant to be a key and not a port.
+const PORT_LEN_MAX: usize = 9;
 /// The longest name that the domain name system knows.
 const HOST_LEN_MAX: usize = 253;
 
@@ -265,9 +270,19 @@ fn yes_or_no(value: &str) -> Result<bool, Why<'_>> {
 
 /// `HOST:PORT:KEY`, taken apart from its end, for addresses have colons too.
 fn bootstrap(value: &str) -> Result<Bootstrap<'_>, Why<'_>> {
-    let (rest, digits) = value.rsplit_once(':').ok_or(Why::Bootstrap(value))?;
+    let (node, tcp_port) = if cfg!(feature = "relays") { relay(value)? } else { (value, None) };
+    let (rest, digits) = node.rsplit_once(':').ok_or(Why::Bootstrap(value))?;
     let (name, number) = rest.rsplit_once(':').ok_or(Why::Bootstrap(value))?;
-    Ok(Bootstrap { host: host(name)?, port: port(number)?, key: key(digits)? })
+    Ok(Bootstrap { host: host(name)?, port: port(number)?, tcp_port, key: key(digits)? })
+}
+
+/// What stands before a TCP port, and the port if there is one: a key is much longer.
+fn relay(value: &str) -> Result<(&str, Option<NonZeroU16>), Why<'_>> {
+    let is_port = |digits: &str| digits.len() <= PORT_LEN_MAX && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match value.rsplit_once(':') {
+        Some((node, digits)) if is_port(digits) && node.contains(':') => Ok((node, NonZeroU16::new(port(digits)?))),
+        Some(_) | None => Ok((value, None)),
+    }
 }
 
 fn host(written: &str) -> Result<&str, Why<'_>> {
@@ -323,11 +338,13 @@ fn network<A: core::str::FromStr>(value: &str, longest: u16) -> Option<(A, u8)> 
 impl fmt::Display for Config<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "name = {}\nstatus_message = {}", self.name, self.status_message)?;
-        for Bootstrap { host, port, key } in &self.bootstrap {
+        for Bootstrap { host, port, tcp_port, key } in &self.bootstrap {
             match host.contains(':') {
-                true => writeln!(f, "bootstrap = [{host}]:{port}:{key}")?,
-                false => writeln!(f, "bootstrap = {host}:{port}:{key}")?,
+                true => write!(f, "bootstrap = [{host}]:{port}:{key}")?,
+                false => write!(f, "bootstrap = {host}:{port}:{key}")?,
             }
+            tcp_port.iter().try_for_each(|port| write!(f, ":{port}"))?;
+            writeln!(f)?;
         }
         self.accept.iter().try_for_each(|key| writeln!(f, "accept = {key}"))?;
         match self.ipv4 {

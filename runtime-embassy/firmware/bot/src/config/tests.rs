@@ -31,8 +31,8 @@ fn everything_can_be_configured() {
     let config = Config::parse(text.as_bytes()).unwrap();
     let key = PublicKey::from_hex(KEY).unwrap();
     assert_eq!((config.name, config.status_message), ("Porch # 1", "on"));
-    let first = Bootstrap { host: "203.0.113.1", port: 33445, key };
-    assert_eq!(config.bootstrap, [first, Bootstrap { host: "2001:db8::1", port: 443, key }]);
+    let first = Bootstrap { host: "203.0.113.1", port: 33445, tcp_port: None, key };
+    assert_eq!(config.bootstrap, [first, Bootstrap { host: "2001:db8::1", port: 443, tcp_port: None, key }]);
     assert_eq!(config.accept, [key, id.public_key]);
     let gateway = Some(Ipv4Addr::new(203, 0, 113, 1));
     assert_eq!(config.ipv4, Ipv4::Static { address: Ipv4Addr::new(203, 0, 113, 5), prefix: 24, gateway });
@@ -64,7 +64,7 @@ fn what_is_wrong_is_named_with_its_line() {
         ("port = +1", "expected a port from 1 to 65535, found `+1`"),
         ("verbose = true", "expected `yes` or `no`, found `true`"),
         ("name = a\tb", "the text has control characters in it"),
-        ("bootstrap = tox.example.org", "expected HOST:PORT:KEY, found `tox.example.org`"),
+        ("bootstrap = tox.example.org", "expected HOST:PORT:KEY"),
         (&format!("bootstrap = tox.example.org:{KEY}"), "expected HOST:PORT:KEY"),
         (&format!("bootstrap = tox.example.org:http:{KEY}"), "expected a port from 1 to 65535, found `http`"),
         (&format!("bootstrap = 2001:db8::1:33445:{KEY}"), "expected a host name, an IPv4 address or [an IPv6"),
@@ -93,6 +93,29 @@ fn what_is_wrong_is_named_with_its_line() {
         assert!(found.starts_with(&format!("line 2: {why}")), "{line}\n {found}\n {why}");
     }
     assert_eq!(Config::parse(b"name = x\n# \xFF\n\nname\xFF").unwrap_err(), Error { line: 4, why: Why::NotText });
+}
+
+#[test]
+fn a_relay_is_named_with_its_port() {
+    let of = |host: &str, tcp_port: &str| format!("bootstrap = {host}:33445:{KEY}:{tcp_port}\n");
+    for host in ["203.0.113.1", "tox.example.org", "[2001:db8::1]"] {
+        let (text, without) = (of(host, "3389"), format!("bootstrap = {host}:33445:{KEY}"));
+        let found = Config::parse(text.as_bytes());
+        if cfg!(feature = "relays") {
+            let node = Config::parse(without.as_bytes()).unwrap().bootstrap[0];
+            let tcp_port = NonZeroU16::new(3389);
+            assert_eq!(found.unwrap().bootstrap, [Bootstrap { tcp_port, ..node }]);
+        } else {
+            assert_eq!(found.unwrap_err().line, 1);
+        }
+    }
+    if cfg!(feature = "relays") {
+        let missing = "line 1: expected HOST:PORT:KEY or HOST:PORT:KEY:TCPPORT, found `h:33445`";
+        assert_eq!(error("bootstrap = h:33445"), missing);
+        for port in ["0", "65536", "999999"] {
+            assert_eq!(error(&of("h", port)), format!("line 1: expected a port from 1 to 65535, found `{port}`"));
+        }
+    }
 }
 
 #[test]
@@ -142,6 +165,7 @@ impl Valid {
         let [a, b, c, d, ..] = self.seed[..] else { unreachable!("eight were made") };
         let key = |n: u8| PublicKey([n & 0x7F | 1; 32]);
         let port = u16::from_be_bytes([a, b]).max(1);
+        let tcp_port = NonZeroU16::new(port).filter(|_| cfg!(feature = "relays") && c % 3 == 0);
         let gateway = (a % 2 == 0).then_some(Ipv4Addr::new(d, c, b, a));
         let fixed = Ipv4::Static { address: Ipv4Addr::new(a, b, c, d), prefix: a % 32 + 1, gateway };
         let address = Ipv6Addr::from([a, b, c, d, d, c, b, a, 0, 0, 0, 0, a, b, c, d]);
@@ -151,7 +175,7 @@ impl Valid {
         Config {
             name: &self.name,
             status_message: if c % 2 == 0 { "" } else { &self.name },
-            bootstrap: self.hosts.iter().map(|host| Bootstrap { host, port, key: key(a) }).collect(),
+            bootstrap: self.hosts.iter().map(|host| Bootstrap { host, port, tcp_port, key: key(a) }).collect(),
             accept: self.seed.iter().map(|byte| key(*byte)).collect(),
             ipv4: if self.is_static { fixed } else { Ipv4::Dhcp },
             ipv6: self.has_ipv6.then_some(Ipv6 { address, prefix: b % 128 + 1, gateway: gateway6 }),
