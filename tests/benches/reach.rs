@@ -22,8 +22,8 @@ const UDP: &[&str] = &[];
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long somebody sleeps; a session lives for 32 s.
 const SLEEP: Duration = Duration::from_secs(60);
-/// Nodes of an internet, a third in each of its networks.
-const NODES: u8 = 6;
+/// Nodes of an internet.
+const NODES: [Kind; 6] = [Real; 6];
 
 /// Measures something between two in seconds.
 type Measure = fn(Kind, Kind) -> Outcome<Vec<f64>>;
@@ -91,7 +91,7 @@ fn udp_dies(a: Kind, b: Kind) -> Outcome<Vec<f64>> {
 
 fn symmetric(a: Kind, b: Kind) -> Outcome<Vec<f64>> {
     let internet = Internet::new()?;
-    let nodes = nodes(&internet)?;
+    let nodes = internet.nodes(&NODES)?;
     let (left, right) = (
         internet.home_behind([198, 51, 100, 100], Translator::Symmetric)?,
         internet.home_behind([203, 0, 113, 100], Translator::Symmetric)?,
@@ -103,7 +103,7 @@ fn symmetric(a: Kind, b: Kind) -> Outcome<Vec<f64>> {
 
 fn sleeps(a: Kind, b: Kind) -> Outcome<Vec<f64>> {
     let internet = Internet::new()?;
-    let nodes = nodes(&internet)?;
+    let nodes = internet.nodes(&NODES)?;
     let (house, laptop) = (internet.host([198, 51, 100, 100])?, internet.host([203, 0, 113, 100])?);
     let pair = befriended(&nodes[0].1, (&laptop, a), (&house, b))?;
     signal(pair.a.pid(), Signal::SIGSTOP)?;
@@ -115,27 +115,12 @@ fn sleeps(a: Kind, b: Kind) -> Outcome<Vec<f64>> {
 
 fn moves(a: Kind, b: Kind) -> Outcome<Vec<f64>> {
     let internet = Internet::new()?;
-    let nodes = nodes(&internet)?;
+    let nodes = internet.nodes(&NODES)?;
     let (house, laptop) = (internet.host([198, 51, 100, 100])?, internet.host([203, 0, 113, 100])?);
     let pair = befriended(&nodes[0].1, (&laptop, a), (&house, b))?;
     let (start, marks) = (Instant::now(), pair.marks());
     internet.move_host(&laptop, [192, 0, 2, 100])?;
     Ok(vec![pair.talk(start, marks)?.as_secs_f64()])
-}
-
-/// Nodes on an internet, the first of which is a relay.
-fn nodes(internet: &Internet) -> Outcome<Vec<(Net, Node)>> {
-    let mut nodes: Vec<(Net, Node)> = Vec::new();
-    for n in 0..NODES {
-        let [a, b, c] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]][usize::from(n % 3)];
-        let net = internet.host([a, b, c, 10 + n])?;
-        let node = match nodes.first() {
-            None => Node::start_relay(&net, Real)?,
-            Some((_, first)) => Node::start_after(first, &net, Real)?,
-        };
-        nodes.push((net, node));
-    }
-    Ok(nodes)
 }
 
 /// Two friends who have been in touch for a while.

@@ -5,7 +5,7 @@
 //! strangers. Everything lies in namespaces: nothing leaves the machine.
 
 use crate::nat_net::INSIDE;
-use crate::{Net, Outcome, Translator};
+use crate::{Kind, Net, Node, Outcome, Translator};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -156,6 +156,23 @@ impl Internet {
         net.ip(&["route", "add", "default", "via", &router_of(address).to_string()])?;
         net.ip(&["address", "add", &format!("{six}/64"), "dev", LINK, "nodad"])?;
         Ok(net)
+    }
+
+    /// Nodes, in each of the networks in turn, so that as many voices tell where somebody is. The first is a relay.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn nodes(&self, kinds: &[Kind]) -> Outcome<Vec<(Net, Node)>> {
+        let mut nodes: Vec<(Net, Node)> = Vec::new();
+        for ((kind, number), [a, b, c]) in kinds.iter().zip(10..).zip(NETWORKS.into_iter().cycle()) {
+            let net = self.host([a, b, c, number])?;
+            let node = match nodes.first() {
+                None => Node::start_relay(&net, *kind)?,
+                Some((_, first)) => Node::start_after(first, &net, *kind)?,
+            };
+            nodes.push((net, node));
+        }
+        Ok(nodes)
     }
 
     /// A host to which a whole network leads, so that it can speak as anybody there.

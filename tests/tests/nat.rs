@@ -5,7 +5,7 @@
 
 use bluering_sim::net::{NatSpec, Reach, reach};
 use bluering_tests::Kind::{self, Ours, Real};
-use bluering_tests::{Internet, Net, Node, Outcome, Peer, Translator, Wire, ensure};
+use bluering_tests::{Internet, Net, Outcome, Peer, Translator, Wire, ensure};
 use core::time::Duration;
 use serde_json::json;
 use std::fmt::Write;
@@ -17,21 +17,6 @@ const MEET: Duration = Duration::from_secs(60);
 /// So long we watch whether those meet directly who cannot.
 const WATCH: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(500);
-
-/// Six nodes in three networks: as many voices tell where somebody is. The first is a relay.
-fn nodes(internet: &Internet, kinds: [Kind; 6]) -> Outcome<Vec<(Net, Node)>> {
-    let mut nodes: Vec<(Net, Node)> = Vec::new();
-    for (n, kind) in (0..).zip(kinds) {
-        let [a, b, c] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]][usize::from(n % 3)];
-        let net = internet.host([a, b, c, 10 + n])?;
-        let node = match nodes.first() {
-            None => Node::start_relay(&net, kind)?,
-            Some((_, first)) => Node::start_after(first, &net, kind)?,
-        };
-        nodes.push((net, node));
-    }
-    Ok(nodes)
-}
 
 /// Where somebody lives.
 struct Home {
@@ -96,7 +81,7 @@ fn connection(a: &Peer, friend: u64) -> Outcome<String> {
 #[test]
 fn the_matrix_is_the_simulated_one() -> Outcome {
     let internet = Internet::new()?;
-    let nodes = nodes(&internet, [Ours, Ours, Ours, Ours, Ours, Ours])?;
+    let nodes = internet.nodes(&[Ours; 6])?;
     let way_in = nodes[0].1.address();
     let kinds: Vec<Option<Translator>> = [None].into_iter().chain(Translator::ALL.map(Some)).collect();
     let street = |network: [u8; 3]| -> Outcome<Vec<(Home, Peer)>> {
@@ -139,7 +124,7 @@ fn the_matrix_is_the_simulated_one() -> Outcome {
 #[test]
 fn ours_and_theirs_punch() -> Outcome {
     let internet = Internet::new()?;
-    let nodes = nodes(&internet, [Real, Ours, Real, Ours, Real, Ours])?;
+    let nodes = internet.nodes(&[Real, Ours, Real, Ours, Real, Ours])?;
     let way_in = nodes[0].1.address();
     let home = |outside| Home::new(&internet, Some(Translator::PortRestricted), outside);
     let (ours, theirs) = (home([198, 51, 100, 100])?, home([203, 0, 113, 100])?);
@@ -163,7 +148,7 @@ fn ours_and_theirs_punch() -> Outcome {
 /// ours be heard before it has something to say; c-toxcore does not look, so it writes as well.
 fn chat_on_the_move(stays: Kind, moves: Kind) -> Outcome {
     let internet = Internet::new()?;
-    let nodes = nodes(&internet, [Ours; 6])?;
+    let nodes = internet.nodes(&[Ours; 6])?;
     let way_in = nodes[0].1.address();
     let (house, laptop) = (internet.host([198, 51, 100, 100])?, internet.host([203, 0, 113, 100])?);
     let a = Peer::start(&house, stays, "stays", &["--bootstrap", &way_in])?;

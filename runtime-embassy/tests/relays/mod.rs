@@ -15,6 +15,13 @@ fn pair() -> (Hub, Entry, [Device; 2]) {
     (hub, entry, devices)
 }
 
+/// The same, and both have no UDP.
+fn pair_without_udp() -> (Hub, Entry, [Device; 2]) {
+    let (hub, entry, devices) = pair();
+    devices.iter().for_each(|device| device.block_udp(true));
+    (hub, entry, devices)
+}
+
 async fn connected(tox: Tox<'_>, by: Connection) {
     until(tox, |event| (event == Event::SelfConnection(by)).then_some(())).await;
 }
@@ -53,8 +60,7 @@ async fn chat(tox: [Tox<'_>; 2], friends: [FriendId; 2]) {
 
 #[test]
 fn devices_without_udp_meet_through_a_relay() {
-    let (hub, _entry, devices) = pair();
-    devices.iter().for_each(|device| device.block_udp(true));
+    let (hub, _entry, devices) = pair_without_udp();
     let tox = devices.each_ref().map(|device| device.tox);
     hub.run(async {
         connected(tox[0], Connection::Tcp).await;
@@ -78,8 +84,7 @@ fn one_without_udp_meets_one_with_it() {
 #[test]
 fn an_echo_of_a_burst_comes_back_whole() {
     const COUNT: u32 = 60;
-    let (hub, _entry, devices) = pair();
-    devices.iter().for_each(|device| device.block_udp(true));
+    let (hub, _entry, devices) = pair_without_udp();
     let [alice, bob] = devices.each_ref().map(|device| device.tox);
     let words = |number: u32| number.to_be_bytes().repeat(343);
     let text = |event: Event<'_>| match event {
@@ -126,8 +131,7 @@ fn udp_dies_while_they_chat_and_comes_back() {
 
 #[test]
 fn a_relay_that_was_away() {
-    let (hub, entry, devices) = pair();
-    devices.iter().for_each(|device| device.block_udp(true));
+    let (hub, entry, devices) = pair_without_udp();
     let tox = devices.each_ref().map(|device| device.tox);
     hub.run(async {
         let friends = meet(tox[0], tox[1], Connection::Tcp).await;
@@ -167,8 +171,7 @@ fn a_device_comes_back_from_its_flash() {
 
 #[test]
 fn a_cable_that_is_pulled_and_plugged_in_again() {
-    let (hub, _entry, devices) = pair();
-    devices.iter().for_each(|device| device.block_udp(true));
+    let (hub, _entry, devices) = pair_without_udp();
     let tox = devices.each_ref().map(|device| device.tox);
     hub.run(async {
         let friends = meet(tox[0], tox[1], Connection::Tcp).await;

@@ -1,6 +1,7 @@
 //! Nobody says anything: nothing is lost, and what it costs. A second device beside the first has a clock of
 //! instructions, and the same two friends.
 
+use crate::image::{WITHOUT_RELAYS, measure_stack};
 use crate::stage::{Friendship, Lab, STATIC, Stage};
 use crate::table::{Figure, Figures};
 use bluering_tests::{Clock, Device, Failure, Outcome, Status, ensure};
@@ -57,7 +58,7 @@ pub(crate) fn idle(lab: &Lab, figures: &mut Figures) -> Outcome {
         friendship.chat(3)?;
     }
     for device in [&device, &counted] {
-        stack(device, figures)?;
+        measure_stack(device, &WITHOUT_RELAYS, figures)?;
     }
     Ok(())
 }
@@ -89,15 +90,4 @@ fn per_second(device: &Device, before: &Status, after: &Status) -> Outcome<f64> 
     ensure(online == 2, || device.failure(&format!("{online} friends online")).0)?;
     ensure(milliseconds > 0, || device.failure("its clock stands still").0)?;
     Ok(grown("busy_instructions")? as f64 / milliseconds as f64)
-}
-
-/// The deepest stack, and the RAM together with it.
-fn stack(device: &Device, figures: &mut Figures) -> Outcome {
-    let status = device.status()?;
-    let used = status.number("stack_used")? as f64 / 1024.0;
-    figures.add(Figure::Storage, status.number("ram_core")? as f64 / 1024.0);
-    figures.add(Figure::Stack, used);
-    let statics = figures.get(Figure::Statics).unwrap_or_default();
-    figures.add(Figure::Ram, statics + used);
-    Ok(())
 }

@@ -1,7 +1,8 @@
-//! What the linked image tells: how much flash and RAM it takes, and that it has no allocator.
+//! What the linked image tells: how much flash and RAM it takes, and that it has no allocator. And what the device adds
+//! to that when it runs: its stack.
 
 use crate::table::{Figure, Figures};
-use bluering_tests::{Failure, Outcome};
+use bluering_tests::{Device, Failure, Outcome};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SectionFlags, elf};
 use std::path::Path;
 
@@ -11,21 +12,50 @@ const KIB: f64 = 1024.0;
 /// What the compiler calls to get memory.
 const ALLOCATORS: [&str; 2] = ["__rust_alloc", "__rg_alloc"];
 
-/// What flash and statics of an image are called.
-pub(crate) type Names = (Figure, Figure);
+/// What the figures of an image are called.
+pub(crate) struct Names {
+    ram: Figure,
+    statics: Figure,
+    stack: Figure,
+    storage: Figure,
+    flash: Figure,
+}
 
-pub(crate) const WITHOUT_RELAYS: Names = (Figure::Flash, Figure::Statics);
-pub(crate) const WITH_RELAYS: Names = (Figure::RelayFlash, Figure::RelayStatics);
+pub(crate) const WITHOUT_RELAYS: Names = Names {
+    ram: Figure::Ram,
+    statics: Figure::Statics,
+    stack: Figure::Stack,
+    storage: Figure::Storage,
+    flash: Figure::Flash,
+};
+pub(crate) const WITH_RELAYS: Names = Names {
+    ram: Figure::RelayRam,
+    statics: Figure::RelayStatics,
+    stack: Figure::RelayStack,
+    storage: Figure::RelayStorage,
+    flash: Figure::RelayFlash,
+};
 
 /// Adds the figures of this image.
 pub(crate) fn measure(image: &Path, names: &Names, figures: &mut Figures) -> Outcome {
     let bytes = std::fs::read(image).map_err(|why| Failure(format!("{}: {why}", image.display())))?;
     let file = object::File::parse(&*bytes).map_err(|why| Failure(format!("{}: {why}", image.display())))?;
-    figures.add(names.0, flash(&file) as f64 / KIB);
-    figures.add(names.1, statics(&file) as f64 / KIB);
+    figures.add(names.flash, flash(&file) as f64 / KIB);
+    figures.add(names.statics, statics(&file) as f64 / KIB);
     let names = file.symbols().filter_map(|symbol| symbol.name().ok());
     let allocators = names.filter(|name| ALLOCATORS.iter().any(|allocator| name.contains(allocator))).count();
     figures.add(Figure::Allocator, allocators as f64);
+    Ok(())
+}
+
+/// Adds the deepest stack of a device that runs this image, and the RAM together with it.
+pub(crate) fn measure_stack(device: &Device, names: &Names, figures: &mut Figures) -> Outcome {
+    let status = device.status()?;
+    let used = status.number("stack_used")? as f64 / KIB;
+    figures.add(names.storage, status.number("ram_core")? as f64 / KIB);
+    figures.add(names.stack, used);
+    let statics = figures.get(names.statics).unwrap_or_default();
+    figures.add(names.ram, statics + used);
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! Where UDP does not lead, or not any more: a device and its friend have the TCP relay of their only node.
 
+use crate::image::{WITH_RELAYS, measure_stack};
 use crate::stage::{Client, Friendship, Lab, Stage, config};
-use crate::table::{Figure, Figures};
+use crate::table::Figures;
 use bluering_tests::{Device, Outcome, Wire};
 use core::time::Duration;
 use std::thread::sleep;
@@ -30,7 +31,7 @@ pub(crate) fn relay(lab: &Lab, figures: &mut Figures) -> Outcome {
     friendship.chat(MESSAGES)?;
     stage.restart_node(AWAY)?;
     friendship.chat(MESSAGES)?;
-    memory(&device, figures)
+    measure_stack(&device, &WITH_RELAYS, figures)
 }
 
 /// UDP dies while they chat, and comes back.
@@ -53,7 +54,7 @@ pub(crate) fn fallback(lab: &Lab, figures: &mut Figures) -> Outcome {
     home.net().block_udp(false)?;
     comes_by(&client, mark, "udp")?;
     friendship.chat(MESSAGES)?;
-    memory(&device, figures)
+    measure_stack(&device, &WITH_RELAYS, figures)
 }
 
 fn boot(lab: &Lab, stage: &Stage, home: &Wire, client: &Client) -> Outcome<Device> {
@@ -63,14 +64,4 @@ fn boot(lab: &Lab, stage: &Stage, home: &Wire, client: &Client) -> Outcome<Devic
 /// Waits until the client sees the device this way.
 fn comes_by(client: &Client, mark: usize, way: &str) -> Outcome {
     client.peer.wait_after(mark, "friend_connection", |heard| heard.text("status") == way).map(drop)
-}
-
-fn memory(device: &Device, figures: &mut Figures) -> Outcome {
-    let status = device.status()?;
-    let used = status.number("stack_used")? as f64 / 1024.0;
-    figures.add(Figure::RelayStorage, status.number("ram_core")? as f64 / 1024.0);
-    figures.add(Figure::RelayStack, used);
-    let statics = figures.get(Figure::RelayStatics).unwrap_or_default();
-    figures.add(Figure::RelayRam, statics + used);
-    Ok(())
 }
