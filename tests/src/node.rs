@@ -189,7 +189,6 @@ impl Node {
     ///
     /// # Errors
     /// When it is not tox-bootstrapd, or does not start.
-    #[cfg(feature = "interop")]
     pub fn restart(&mut self, net: &Net, pause: Duration) -> Outcome {
         crate::ensure(self.kind == Kind::Real, || "only tox-bootstrapd is started again".into())?;
         self.process.0.kill()?;
