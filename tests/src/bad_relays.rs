@@ -185,14 +185,27 @@ impl Session {
             return self.swallow().map(|()| None);
         };
         if self.misdeed == Misdeed::Drips {
-            for byte in answered.hello {
-                self.socket.write_all(&[byte])?;
-                thread::sleep(Duration::from_secs(1));
-            }
+            self.drip(&answered.hello)?;
         } else {
             self.socket.write_all(&answered.hello)?;
         }
         Ok(Some(answered.channel))
+    }
+
+    /// A byte in a second, as long as the other side bears it.
+    fn drip(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        for byte in bytes {
+            self.socket.write_all(&[*byte])?;
+            // Nobody speaks before the handshake is through.
+            match self.socket.peek(&mut [0]) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(why) if why.kind() == ErrorKind::WouldBlock => {}
+                Err(why) => return Err(why),
+            }
+        }
+        self.socket.set_read_timeout(Some(IDLE_MAX))
     }
 
     fn swallow(&mut self) -> std::io::Result<()> {
