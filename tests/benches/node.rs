@@ -2,7 +2,8 @@
 //!
 //! A core's second is a second of processor time of the node's process, whatever else the machine does meanwhile. "New
 //! keys": no asker is remembered, so each costs an X25519 agreement. "Cached keys": the same few ask again and again.
-//! Then the same of two threads, in seconds of the clock: that says something where nothing else runs.
+//! Then the same of two threads, in seconds of the clock: that says something where nothing else runs. `--only TEXT`
+//! measures the rows with such a name, `$TOX_BOOTSTRAPD` names another c-toxcore than the system's.
 
 use bluering::HostSuite;
 use bluering_core::crypto::PublicKey;
@@ -22,12 +23,15 @@ const RUNS: usize = 5;
 /// More than any cache of keys holds.
 const NEW_KEYS: usize = 60_000;
 const CACHED_KEYS: usize = 64;
-const ROWS: [(&str, Ask, usize); 4] = [
+const ROWS: [Row; 4] = [
     ("onion hops (0x81), new keys", Ask::Hop, NEW_KEYS),
     ("onion hops (0x81), cached keys", Ask::Hop, CACHED_KEYS),
     ("announces (0x83), new keys", Ask::Announce, NEW_KEYS),
     ("announces (0x83), cached keys", Ask::Announce, CACHED_KEYS),
 ];
+/// Its name, what is asked, and how many ask.
+type Row = (&'static str, Ask, usize);
+
 /// What was answered in a second of one core, and in a second.
 #[derive(Clone, Copy)]
 struct Rate {
@@ -38,12 +42,13 @@ struct Rate {
 fn main() -> ExitCode {
     let bench = Bench::from_args();
     let span = Duration::from_millis(if bench.quick { 500 } else { 2000 });
-    let mut samples = vec![vec![Vec::new(); 2]; ROWS.len()];
+    let rows: Vec<Row> = ROWS.into_iter().filter(|(what, ..)| bench.wants(what)).collect();
+    let mut samples = vec![vec![Vec::new(); 2]; rows.len()];
     let (mut walls, mut sharded) = (samples.clone(), samples.clone());
     for run in 0..bench.runs(RUNS) {
         // Interleaved, so that a slow minute of the machine hits all alike.
         for (column, kind) in [Real, Ours].into_iter().enumerate() {
-            let rates = serve(|net| Node::start(net, kind), span);
+            let rates = serve(|net| Node::start(net, kind), &rows, span);
             let rates = bench.take(&format!("{}, run {run}", title(kind)), rates);
             for (row, rate) in rates.into_iter().flatten().enumerate() {
                 samples[row][column].push(rate.core);
@@ -51,7 +56,7 @@ fn main() -> ExitCode {
             }
         }
         for (column, workers) in ["1", "2"].into_iter().enumerate() {
-            let rates = serve(|net| Node::start_with_options(net, &["--workers", workers]), span);
+            let rates = serve(|net| Node::start_with_options(net, &["--workers", workers]), &rows, span);
             for (row, rate) in
                 bench.take(&format!("{workers} workers, run {run}"), rates).into_iter().flatten().enumerate()
             {
@@ -59,34 +64,34 @@ fn main() -> ExitCode {
             }
         }
     }
-    print("Node: answered per second of one core", &[title(Real), title(Ours)], &samples);
-    print("Node: answered per second", &[title(Real), title(Ours)], &walls);
-    print("Node, more threads: answered per second", &["--workers 1", "--workers 2"], &sharded);
+    print("Node: answered per second of one core", &[title(Real), title(Ours)], &rows, &samples);
+    print("Node: answered per second", &[title(Real), title(Ours)], &rows, &walls);
+    print("Node, more threads: answered per second", &["--workers 1", "--workers 2"], &rows, &sharded);
     bench.finish()
 }
 
-fn print(heading: &str, columns: &[&str], samples: &[Vec<Vec<f64>>]) {
+fn print(heading: &str, columns: &[&str], rows: &[Row], samples: &[Vec<Vec<f64>>]) {
     let mut table = Table::new(heading, columns);
-    for ((what, ..), row) in ROWS.iter().zip(samples) {
+    for ((what, ..), row) in rows.iter().zip(samples) {
         table.row(what, row);
     }
     table.print();
 }
 
-/// The rates of one node, in the order of [`ROWS`].
-fn serve(start: impl FnOnce(&Net) -> Outcome<Node>, span: Duration) -> Outcome<Vec<Rate>> {
+/// The rates of one node, in the order of the rows.
+fn serve(start: impl FnOnce(&Net) -> Outcome<Node>, rows: &[Row], span: Duration) -> Outcome<Vec<Rate>> {
     let net = Net::new()?;
     let node = start(&net)?;
     let SocketAddr::V4(at) = node.endpoint() else { return Err(Failure::new("an IPv4 node")) };
     let key = PublicKey::from_hex(node.key()).ok_or_else(|| Failure::new("a key"))?;
-    let pid = node.pid();
+    let (pid, rows) = (node.pid(), rows.to_vec());
     let rates = net.within(move || {
         let (suite, mut rng) = (HostSuite::new(), ChaCha20Rng::from_seed([7; 32]));
         // Of its own for each kind of request: nobody's key is left over from before.
         let askers = Asker::crowd(2 * NEW_KEYS, &key, &suite, &mut rng);
         let load = Load::new(*at.ip(), at)?;
         let mut rates = Vec::new();
-        for (_, ask, keys) in ROWS {
+        for (_, ask, keys) in rows {
             let first = if ask == Ask::Hop { 0 } else { NEW_KEYS };
             let packets = load.packets(ask, &askers[first..first + keys], &suite, &mut rng)?;
             load.run(&packets, span / 5)?;

@@ -1,14 +1,16 @@
 //! What a TCP relay passes on between its clients, and what they cost in memory.
 //!
 //! "Of one core" is by the processor time of the relay's process. Senders pour as fast as the relay takes it, and what
-//! arrives is counted: data that the relay drops does not count.
+//! arrives is counted: data that the relay drops does not count. `--only relay`, `threads` or `room` measures that part
+//! alone, `$TOX_BOOTSTRAPD` names another c-toxcore than the system's.
 
 use bluering::HostSuite;
 use bluering_tests::Kind::{Ours, Real};
 use bluering_tests::bench::{Bench, title};
-use bluering_tests::crowd::{DATA_LEN, Line, pour, visitors};
+use bluering_tests::crowd::{DATA_LEN, Line, pour};
 use bluering_tests::measure::{cpu_seconds, resident_bytes};
 use bluering_tests::table::Table;
+use bluering_tests::visitors::{Visitors, open_files};
 use bluering_tests::{Failure, Net, Node, Outcome};
 use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -21,7 +23,8 @@ const PAIRS: [usize; 2] = [1, 200];
 const CLIENTS: usize = 10_000;
 /// Tables for more, and as many clients as a process may have open files here: 20,000 is a usual hard limit.
 const ROOMY: usize = 100_000;
-const MOST: usize = 19_000;
+/// Open files that are not clients.
+const OTHER_FILES: usize = 1000;
 const MIB: f64 = 1024.0 * 1024.0;
 const ROWS: [&str; 5] = [
     "one pair, MB/s",
@@ -34,10 +37,18 @@ const ROWS: [&str; 5] = [
 fn main() -> ExitCode {
     let bench = Bench::from_args();
     let span = Duration::from_millis(if bench.quick { 500 } else { 3000 });
+    let parts: [(&str, fn(&Bench, Duration)); 3] = [("relay", relay), ("threads", threads), ("room", room)];
+    for (_, measure) in parts.into_iter().filter(|(name, _)| bench.wants(name)) {
+        measure(&bench, span);
+    }
+    bench.finish()
+}
+
+/// Both implementations, one thread.
+fn relay(bench: &Bench, span: Duration) {
     let mut samples = vec![vec![Vec::new(); 2]; ROWS.len()];
-    let mut sharded = vec![vec![Vec::new(); 2]; 4];
-    let mut roomy = vec![Vec::new(); 3];
     for run in 0..bench.runs(RUNS) {
+        // Interleaved, so that a slow minute of the machine hits all alike.
         for (column, kind) in [Real, Ours].into_iter().enumerate() {
             let what = format!("{}, run {run}", title(kind));
             let start = |net: &Net| Node::start_relay(net, kind);
@@ -47,32 +58,39 @@ fn main() -> ExitCode {
             let memory = memory(start, &[CLIENTS]);
             samples[4][column].extend(bench.take(&what, memory).into_iter().flatten().skip(1));
         }
+    }
+    print(&format!("Relay: packets of {DATA_LEN} bytes, memory"), &[title(Real), title(Ours)], &ROWS, &samples);
+}
+
+/// Ours on one thread and on two.
+fn threads(bench: &Bench, span: Duration) {
+    let mut samples = vec![vec![Vec::new(); 2]; 4];
+    for run in 0..bench.runs(RUNS) {
         for (column, workers) in ["1", "2"].into_iter().enumerate() {
             let start = |net: &Net| Node::start_with_options(net, &["--workers", workers]);
             let what = format!("{workers} workers, run {run}");
             for (row, figure) in bench.take(&what, poured(start, span)).into_iter().flatten().enumerate() {
-                sharded[row][column].push(figure);
+                samples[row][column].push(figure);
             }
         }
+    }
+    print("Relay: more threads", &["--workers 1", "--workers 2"], &ROWS[..4], &samples);
+}
+
+/// Ours with large tables, and with as many clients as there can be.
+fn room(bench: &Bench, _: Duration) {
+    let most = ROOMY.min(open_files().saturating_sub(OTHER_FILES));
+    let mut samples = vec![vec![Vec::new()]; 3];
+    for run in 0..bench.runs(RUNS) {
         let start = |net: &Net| Node::start_with_options(net, &["--tcp-clients", &ROOMY.to_string()]);
-        for (row, figure) in
-            bench.take("a roomy relay", memory(start, &[CLIENTS, MOST])).into_iter().flatten().enumerate()
-        {
-            roomy[row].push(figure);
+        let memory = bench.take(&format!("a roomy relay, run {run}"), memory(start, &[CLIENTS, most]));
+        for (row, figure) in memory.into_iter().flatten().enumerate() {
+            samples[row][0].push(figure);
         }
     }
-    let heading = format!("Relay: packets of {DATA_LEN} bytes, memory");
-    print(&heading, &[title(Real), title(Ours)], &ROWS, &samples);
-    print("Relay: more threads", &["--workers 1", "--workers 2"], &ROWS[..4], &sharded);
-    let rows = [0, CLIENTS, MOST].map(|clients| format!("memory with {clients} clients, MiB"));
-    let roomy: Vec<_> = roomy.into_iter().map(|samples| vec![samples]).collect();
-    print(
-        &format!("Relay with room for {ROOMY} clients"),
-        &[title(Ours)],
-        &rows.each_ref().map(String::as_str),
-        &roomy,
-    );
-    bench.finish()
+    let rows = [0, CLIENTS, most].map(|clients| format!("memory with {clients} clients, MiB"));
+    let heading = format!("Relay with room for {ROOMY} clients");
+    print(&heading, &[title(Ours)], &rows.each_ref().map(String::as_str), &samples);
 }
 
 fn print(heading: &str, columns: &[&str], rows: &[&str], samples: &[Vec<Vec<f64>>]) {
@@ -105,17 +123,17 @@ fn poured(start: impl Fn(&Net) -> Outcome<Node>, span: Duration) -> Outcome<Vec<
 }
 
 /// Memory in MiB with nobody there, and with so many clients.
-fn memory(start: impl Fn(&Net) -> Outcome<Node>, counts: &'static [usize]) -> Outcome<Vec<f64>> {
+fn memory(start: impl Fn(&Net) -> Outcome<Node>, counts: &[usize]) -> Outcome<Vec<f64>> {
     let net = Net::new()?;
     let node = start(&net)?;
-    let (relay, pid) = (node.relay(), node.pid());
+    let (relay, pid, counts) = (node.relay(), node.pid(), counts.to_vec());
     net.within(move || {
         let (at, key) = relay.ok_or_else(|| Failure::new("a relay"))?;
         let (suite, mut rng) = (HostSuite::new(), ChaCha20Rng::from_seed([7; 32]));
         let mut figures = vec![resident_bytes(pid) as f64 / MIB];
-        let mut there = Vec::new();
+        let mut visitors = Visitors::new(at, key);
         for count in counts {
-            there.extend(visitors(count - there.len(), at, &key, &suite, &mut rng)?);
+            visitors.grow(count, &suite, &mut rng)?;
             figures.push(resident_bytes(pid) as f64 / MIB);
         }
         Ok(figures)

@@ -1,16 +1,16 @@
-//! Many clients of one relay, from one thread: those who pour data into it, and those who only are there.
+//! Many clients of one relay that pour data into it, from one thread.
 
 use crate::relay::RelayClient;
-use crate::{Failure, Outcome, ensure};
-use bluering_core::crypto::{PublicKey, SecretKey, Suite};
-use bluering_core::relay::channel::{Channel, Greeting, Received};
-use bluering_core::wire::relay::{FRAME_LEN_MAX, FRAME_TEXT, RELAY_HELLO_LEN, RelayPacket};
+use crate::{Failure, Outcome};
+use bluering_core::crypto::{PublicKey, Suite};
+use bluering_core::relay::channel::Channel;
+use bluering_core::wire::relay::{FRAME_LEN_MAX, FRAME_TEXT, RelayPacket};
 use core::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rand_core::CryptoRng;
-use socket2::{Domain, Socket, Type};
+use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -18,11 +18,9 @@ use std::time::Instant;
 pub const DATA_LEN: usize = 1372;
 /// Frames that are sealed at once for one sender.
 const FRAMES: usize = 16;
-/// Clients that shake hands at the same time: c-toxcore takes 256.
-const AT_ONCE: usize = 100;
-/// Clients of one address.
-const PER_ADDRESS: usize = 500;
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Of a sender. Loopback delivers what waits in it as one segment, and c-toxcore's relay never reads a part of a packet: a
+/// segment as large as its receive buffer with half a packet at its end would shut the window for good.
+const SEND_BUFFER: usize = 32 << 10;
 const POLL_MS: u16 = 100;
 
 /// From one client to another.
@@ -45,6 +43,7 @@ impl Line {
         let (mut a, mut b) = (RelayClient::connect(at, relay, rng)?, RelayClient::connect(at, relay, rng)?);
         let [id, _] = a.meet(&mut b)?;
         let ((from, channel), (to, _)) = (a.into_parts(), b.into_parts());
+        SockRef::from(&from).set_send_buffer_size(SEND_BUFFER)?;
         from.set_nonblocking(true)?;
         to.set_nonblocking(true)?;
         Ok(Self { from, channel, id, sealed: Vec::new(), sent: 0, to, received: 0 })
@@ -103,60 +102,4 @@ fn some(result: std::io::Result<usize>) -> Outcome<usize> {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
         Err(error) => Err(error.into()),
     }
-}
-
-/// So many clients that have shown who they are, and say nothing more. They come from many addresses of loopback.
-///
-/// # Errors
-/// When the relay does not take them.
-pub fn visitors(
-    count: usize,
-    at: SocketAddr,
-    relay: &PublicKey,
-    suite: &impl Suite,
-    rng: &mut impl CryptoRng,
-) -> Outcome<Vec<TcpStream>> {
-    let mut visitors = Vec::with_capacity(count);
-    while visitors.len() < count {
-        let first = visitors.len();
-        let mut greeted = Vec::new();
-        for n in first..count.min(first + AT_ONCE) {
-            let mut socket = connect(n, at).map_err(|why| Failure(format!("client {n}: {why}")))?;
-            let secret = SecretKey::generate(rng);
-            let key = suite.public_key(&secret);
-            let greeting = Greeting::new(suite, rng, (&secret, &key), relay);
-            let (greeting, hello) = greeting.ok_or_else(|| Failure::new("a relay's key"))?;
-            socket.write_all(&hello)?;
-            greeted.push((socket, greeting));
-        }
-        let mut open = Vec::new();
-        for (mut socket, greeting) in greeted {
-            let mut hello = [0; RELAY_HELLO_LEN];
-            socket.read_exact(&mut hello).map_err(|why| Failure(format!("among clients {first}..: {why}")))?;
-            let channel = greeting.finish(suite, &mut hello);
-            let mut channel = channel.ok_or_else(|| Failure::new("the relay has another key"))?;
-            let mut frame = [0; FRAME_LEN_MAX];
-            let len = channel.seal_packet(suite, &RelayPacket::Ping(1), &mut frame);
-            socket.write_all(&frame[..len])?;
-            open.push((socket, channel, len));
-        }
-        for (mut socket, mut channel, len) in open {
-            let mut frame = vec![0; len];
-            socket.read_exact(&mut frame)?;
-            let answer = channel.open(suite, &mut frame);
-            ensure(matches!(answer, Received::Frame { .. }), || "no pong".into())?;
-            visitors.push(socket);
-        }
-    }
-    Ok(visitors)
-}
-
-fn connect(n: usize, at: SocketAddr) -> std::io::Result<TcpStream> {
-    let [high, low] = u16::try_from(n / PER_ADDRESS + 1).unwrap_or(u16::MAX).to_be_bytes();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 1, high, low), 0)).into())?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
-    socket.connect(&at.into())?;
-    Ok(socket.into())
 }

@@ -39,6 +39,8 @@ pub mod relay;
 #[cfg(feature = "interop")]
 pub mod sodium;
 pub mod table;
+#[cfg(feature = "interop")]
+pub mod visitors;
 pub mod watch;
 mod wire;
 

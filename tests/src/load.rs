@@ -1,6 +1,7 @@
 //! Load for a node: packets that are built beforehand, sent as fast as they are answered.
 //!
-//! Sending and counting costs little beside opening and sealing a box, so one core of load keeps another one busy.
+//! Sending and counting costs little beside opening and sealing a box, so one core of load keeps another one busy. It
+//! naps while the node has enough to do: two "cores" can be threads of one, and who spins on one slows the other down.
 
 use crate::{Outcome, ensure};
 use bluering_core::Endpoint;
@@ -29,6 +30,9 @@ const AT_ONCE: usize = 32;
 const PATIENCE_MS: u16 = 60;
 /// The same where nothing hurries, on a busy machine.
 const LONG_PATIENCE_MS: u16 = 5000;
+/// While so many wait, the node does not run out of work during a nap.
+const ENOUGH: usize = WINDOW / 2;
+const NAP: Duration = Duration::from_micros(300);
 /// Between two looks at the clock.
 const PAUSE: Duration = Duration::from_millis(1);
 /// What the last relay of a path hands to the next hop: an announce request in its last layer.
@@ -122,6 +126,9 @@ impl Load {
             waiting = waiting.saturating_sub(more as usize);
             if more == 0 && waiting == WINDOW && !self.wait(PATIENCE_MS)? {
                 waiting = 0;
+            }
+            if more == 0 && waiting > ENOUGH {
+                std::thread::sleep(NAP);
             }
         }
         ensure(answered > 0, || "nothing was answered".into())?;

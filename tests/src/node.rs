@@ -1,7 +1,7 @@
 //! A node to bootstrap from.
 
 use crate::net::wait_bound;
-use crate::programs::{bluering, in_path};
+use crate::programs::{bluering, bootstrapd};
 use crate::{Failure, Kind, Net, Outcome, Process, TempDir};
 use bluering_core::crypto::PublicKey;
 use core::fmt::Write;
@@ -117,7 +117,7 @@ impl Node {
     /// When the program is missing or does not start.
     pub fn start_with_config(net: &Net, kind: Kind, config: &str, port: u16) -> Outcome<Self> {
         let mut command = match kind {
-            Kind::Real => net.command(&in_path("tox-bootstrapd")?)?,
+            Kind::Real => net.command(&bootstrapd()?)?,
             Kind::Ours => net.command(&bluering()?)?,
         };
         match kind {
@@ -194,7 +194,7 @@ impl Node {
         self.process.0.kill()?;
         self.process.0.wait()?;
         thread::sleep(pause);
-        let (process, key) = Self::run(bootstrapd(net, &self.folder)?, self.port, None)?;
+        let (process, key) = Self::run(start_bootstrapd(net, &self.folder)?, self.port, None)?;
         crate::ensure(key == self.key, || format!("it came back as {key}"))?;
         self.process = process;
         Ok(())
@@ -209,7 +209,7 @@ impl Node {
     fn start_real(net: &Net, tcp_port: Option<u16>, from: Option<&Self>) -> Outcome<Self> {
         let (folder, port) = (TempDir::new()?, net.port());
         std::fs::write(folder.file("config"), bootstrapd_config(net, &folder, port, tcp_port, from))?;
-        let (process, key) = Self::run(bootstrapd(net, &folder)?, port, from)?;
+        let (process, key) = Self::run(start_bootstrapd(net, &folder)?, port, from)?;
         let (host, host6) = (net.address(), net.address6());
         Ok(Self { kind: Kind::Real, host, host6, port, tcp_port, key, process, folder })
     }
@@ -265,8 +265,8 @@ fn public_key_in(line: &str) -> Option<String> {
 }
 
 /// tox-bootstrapd with the configuration in this folder.
-fn bootstrapd(net: &Net, folder: &TempDir) -> Outcome<Child> {
-    let mut command = net.command(&in_path("tox-bootstrapd")?)?;
+fn start_bootstrapd(net: &Net, folder: &TempDir) -> Outcome<Child> {
+    let mut command = net.command(&bootstrapd()?)?;
     command.args(["--config", &folder.file("config"), "--foreground", "--log-backend", "stdout"]);
     Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }

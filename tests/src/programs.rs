@@ -35,6 +35,15 @@ pub fn in_path(program: &str) -> Outcome<PathBuf> {
     found.ok_or_else(|| Failure(format!("{program} is missing: {INSTALL}")))
 }
 
+/// The system's tox-bootstrapd, or the one that `$TOX_BOOTSTRAPD` names.
+pub(crate) fn bootstrapd() -> Outcome<PathBuf> {
+    match std::env::var_os("TOX_BOOTSTRAPD").map(PathBuf::from) {
+        Some(given) if given.is_file() => Ok(given),
+        Some(given) => Err(Failure(format!("$TOX_BOOTSTRAPD names {}, which is not there", given.display()))),
+        None => in_path("tox-bootstrapd"),
+    }
+}
+
 /// Cargo builds it beside the tests and benches of this package.
 fn toxpeer() -> Outcome<PathBuf> {
     let program = target_folder()?.join("toxpeer");
