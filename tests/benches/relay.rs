@@ -34,11 +34,15 @@ const ROWS: [&str; 5] = [
     "memory with 10,000 clients, MiB",
 ];
 
+/// A name for `--only`, and what measures it.
+type Part = (&'static str, fn(&Bench, Duration));
+
+const PARTS: [Part; 3] = [("relay", relay), ("threads", threads), ("room", room)];
+
 fn main() -> ExitCode {
     let bench = Bench::from_args();
     let span = Duration::from_millis(if bench.quick { 500 } else { 3000 });
-    let parts: [(&str, fn(&Bench, Duration)); 3] = [("relay", relay), ("threads", threads), ("room", room)];
-    for (_, measure) in parts.into_iter().filter(|(name, _)| bench.wants(name)) {
+    for (_, measure) in PARTS.into_iter().filter(|(name, _)| bench.wants(name)) {
         measure(&bench, span);
     }
     bench.finish()
