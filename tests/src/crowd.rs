@@ -18,8 +18,8 @@ use std::time::Instant;
 pub const DATA_LEN: usize = 1372;
 /// Frames that are sealed at once for one sender.
 const FRAMES: usize = 16;
-/// Of a sender. Loopback delivers what waits in it as one segment, and c-toxcore's relay never reads a part of a packet: a
-/// segment as large as its receive buffer with half a packet at its end would shut the window for good.
+/// Of a sender. Loopback delivers what waits in it as one segment, and c-toxcore's relay never reads a part of a
+/// packet: a segment as large as its receive buffer with half a packet at its end would shut the window for good.
 const SEND_BUFFER: usize = 32 << 10;
 const POLL_MS: u16 = 100;
 

@@ -1,4 +1,5 @@
-//! Very many clients of one relay that only are there: they have shown who they are, answer its pings, say nothing more.
+//! Very many clients of one relay that only are there: they have shown who they are, answer its pings, and say nothing
+//! more.
 
 use crate::{Failure, Outcome, ensure};
 use bluering_core::crypto::{PublicKey, SecretKey, Suite};
