@@ -23,14 +23,15 @@ const RUNS: usize = 5;
 /// More than any cache of keys holds.
 const NEW_KEYS: usize = 60_000;
 const CACHED_KEYS: usize = 64;
+/// Its name, what is asked, and how many ask.
+type Row = (&'static str, Ask, usize);
+
 const ROWS: [Row; 4] = [
     ("onion hops (0x81), new keys", Ask::Hop, NEW_KEYS),
     ("onion hops (0x81), cached keys", Ask::Hop, CACHED_KEYS),
     ("announces (0x83), new keys", Ask::Announce, NEW_KEYS),
     ("announces (0x83), cached keys", Ask::Announce, CACHED_KEYS),
 ];
-/// Its name, what is asked, and how many ask.
-type Row = (&'static str, Ask, usize);
 
 /// What was answered in a second of one core, and in a second.
 #[derive(Clone, Copy)]
